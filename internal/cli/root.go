@@ -1,0 +1,80 @@
+// Package cli is the command line of Bulkhead: one file a verb. It turns flags
+// and files into calls on the inner packages and their results into output and
+// exit codes; it decides nothing itself.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+)
+
+// Streams are the process's standard streams, passed in so that every verb can
+// be driven from a test.
+type Streams struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+// errSilent ends a verb with a code and no message: what there was to say is
+// in the verb's own output (findings) or was the command's own (run).
+var errSilent = errors.New("")
+
+// exitWith returns an error that sets the exit code and prints nothing.
+func exitWith(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return fault.WithCode(errSilent, code)
+}
+
+// usageError is bad input or a bad command line: exit code 2.
+func usageError(err error, hint string) error {
+	return fault.WithHint(fault.WithCode(err, fault.Usage), hint)
+}
+
+// Main runs the command line and returns the process's exit code. Every error
+// is printed here and nowhere else.
+func Main(ctx context.Context, args []string, s Streams) int {
+	cmd := newRoot(s)
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errSilent) {
+		fmt.Fprintf(s.Err, "bulkhead: %v\n", err)
+		if hint := fault.Hint(err); hint != "" {
+			fmt.Fprintf(s.Err, "  next: %s\n", hint)
+		}
+	}
+	return fault.Code(err, fault.Usage)
+}
+
+func newRoot(s Streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "bulkhead",
+		Short: "Isolation boundaries for LLM workloads: decide, enforce, run, prove",
+		Long: `Bulkhead puts every LLM workload behind the isolation boundary that its risk
+calls for, and proves that the boundary is there.`,
+		Args:              cobra.NoArgs,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		DisableAutoGenTag: true,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError(err, fmt.Sprintf("see `%s --help`", cmd.CommandPath()))
+	})
+	root.AddCommand(newVersion(s))
+	return root
+}
