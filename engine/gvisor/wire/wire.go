@@ -1,0 +1,50 @@
+// Package wire is what engine gvisor and the supervisor in bulkhead-runsc say
+// to each other. The two are separate binaries of one build (and separate Go
+// modules): the first event carries the version, and a difference ends the talk.
+//
+// The engine starts
+//
+//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR [--rootless]
+//
+// with the guest agent's byte stream on descriptors 0 and 1, which go to the
+// container's init process as they are, so that no byte of the guest passes
+// through the supervisor. Descriptor 3 is the lifeline: when the engine closes
+// it (or dies), the supervisor destroys the sandbox. On descriptor 4 the
+// supervisor writes one JSON Event a line.
+package wire
+
+// Verb is the first argument that turns bulkhead-runsc into the supervisor.
+const Verb = "supervise"
+
+// Descriptors that the supervisor inherits beside standard streams.
+const (
+	LifelineFD = 3
+	EventsFD   = 4
+)
+
+// Event kinds, in the order in which they come.
+const (
+	// Hello is the first event; it carries Version.
+	Hello = "hello"
+	// Started: the boundary is up and the guest agent was started in it.
+	Started = "started"
+	// Exited: the guest agent ended; it carries Status.
+	Exited = "exited"
+	// Failed: the supervisor could not go on; it carries Message. It is the last event.
+	Failed = "failed"
+	// Destroyed: nothing of the sandbox is left. It is the last event.
+	Destroyed = "destroyed"
+)
+
+// Event is one line that the supervisor writes.
+type Event struct {
+	Kind string `json:"kind"`
+	// Version of the supervisor's build, in Hello.
+	Version string `json:"version,omitempty"`
+	// Runtime is the version of gVisor that is linked in, in Hello.
+	Runtime string `json:"runtime,omitempty"`
+	// Status is the guest agent's wait status, in Exited.
+	Status int `json:"status,omitempty"`
+	// Message is the error, in Failed.
+	Message string `json:"message,omitempty"`
+}

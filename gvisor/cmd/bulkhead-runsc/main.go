@@ -1,0 +1,20 @@
+// Command bulkhead-runsc is gVisor's runsc, unchanged, plus the supervisor that
+// drives one sandbox in process for `bulkhead run` (see package supervisor).
+// With any first argument but "supervise" it is runsc.
+package main
+
+import (
+	"os"
+
+	"gvisor.dev/gvisor/runsc/cli/maincli"
+
+	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
+	"github.com/bulkhead-dev/bulkhead/gvisor/supervisor"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == wire.Verb {
+		os.Exit(supervisor.Main(os.Args[2:]))
+	}
+	maincli.Main()
+}

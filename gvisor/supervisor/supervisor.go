@@ -1,0 +1,194 @@
+// Package supervisor boots one gVisor sandbox in process, through gVisor's own
+// container package, and destroys it when its lifeline is cut. One process
+// serves one sandbox: container.New hands the process's own standard streams to
+// the container and marks every other descriptor close-on-exec.
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/log"
+	"gvisor.dev/gvisor/runsc/config"
+	"gvisor.dev/gvisor/runsc/container"
+	"gvisor.dev/gvisor/runsc/flag"
+	"gvisor.dev/gvisor/runsc/specutils"
+	runscversion "gvisor.dev/gvisor/runsc/version"
+
+	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
+	"github.com/bulkhead-dev/bulkhead/internal/version"
+)
+
+// options are the supervisor's arguments.
+type options struct {
+	bundle   string // OCI bundle: a folder with config.json
+	id       string // sandbox id
+	state    string // gVisor's own state folder
+	rootless bool   // this process is root in a user namespace only
+	platform string // gVisor platform: systrap or kvm
+	debugLog string // folder of gVisor's debug logs; empty: none
+}
+
+// Main runs the supervisor and returns its exit code: 0 when the sandbox was
+// booted and destroyed, 1 when it could not be booted, 2 on bad arguments.
+// What went wrong is in the Failed event.
+func Main(args []string) int {
+	events := &eventWriter{w: os.NewFile(wire.EventsFD, "events")}
+	opts, err := parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bulkhead-runsc supervise: %v\n", err)
+		return 2
+	}
+	events.send(wire.Event{Kind: wire.Hello, Version: version.String(), Runtime: runscversion.Version()})
+	if err := supervise(opts, os.NewFile(wire.LifelineFD, "lifeline"), events); err != nil {
+		events.send(wire.Event{Kind: wire.Failed, Message: err.Error()})
+		return 1
+	}
+	events.send(wire.Event{Kind: wire.Destroyed})
+	return 0
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	fs := flag.NewFlagSet(wire.Verb, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&o.bundle, "bundle", "", "OCI bundle folder")
+	fs.StringVar(&o.id, "id", "", "sandbox id")
+	fs.StringVar(&o.state, "state", "", "state folder")
+	fs.BoolVar(&o.rootless, "rootless", false, "root in a user namespace only")
+	fs.StringVar(&o.platform, "platform", "systrap", "gVisor platform")
+	fs.StringVar(&o.debugLog, "debug-log", "", "folder of gVisor's debug logs")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if o.bundle == "" || o.id == "" || o.state == "" || fs.NArg() > 0 {
+		return o, errors.New("it is started by bulkhead, with --bundle, --id and --state")
+	}
+	return o, nil
+}
+
+// runscConfig turns options into gVisor's configuration. Settings go through
+// runsc's own flags, because the boot process gets them as flags again.
+func runscConfig(o options) (*config.Config, error) {
+	settings := map[string]string{
+		"root":     o.state,
+		"platform": o.platform,
+		// The sandbox has no network device: the only way out is the stream.
+		"network": "none",
+		// The root file system is read-only, and what is writable is tmpfs:
+		// an overlay would only cost a file store.
+		"overlay2": "none",
+		// Nothing in the sandbox connects to a socket on the host.
+		"host-uds": "none",
+		// Limits are the engine's to set (cgroups of its own); gVisor's own
+		// cgroup handling costs time and needs root.
+		"ignore-cgroups": "true",
+		"rootless":       fmt.Sprint(o.rootless),
+	}
+	if o.debugLog != "" {
+		settings["debug"] = "true"
+		settings["debug-log"] = filepath.Clean(o.debugLog) + "/"
+	}
+	fs := flag.NewFlagSet("runsc", flag.ContinueOnError)
+	config.RegisterFlags(fs)
+	for name, value := range settings {
+		if err := fs.Set(name, value); err != nil {
+			return nil, fmt.Errorf("setting gVisor flag %s=%s: %w", name, value, err)
+		}
+	}
+	return config.NewFromFlags(fs)
+}
+
+func supervise(o options, lifeline io.Reader, events *eventWriter) error {
+	// gVisor re-executes "itself": without a fixed path that is this process
+	// with its own arguments.
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding bulkhead-runsc: %w", err)
+	}
+	specutils.ExePath = exe
+	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})
+
+	conf, err := runscConfig(o)
+	if err != nil {
+		return err
+	}
+	spec, err := specutils.ReadSpec(o.bundle, conf)
+	if err != nil {
+		return fmt.Errorf("reading the bundle: %w", err)
+	}
+	if err := specutils.FixConfig(conf, spec); err != nil {
+		return fmt.Errorf("applying the bundle's annotations: %w", err)
+	}
+
+	// The engine ends a sandbox through the lifeline; a signal that reaches the
+	// supervisor by another way must not leave the sandbox behind.
+	end := make(chan struct{}, 2)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	go func() { <-signals; end <- struct{}{} }()
+	go func() { _, _ = io.Copy(io.Discard, lifeline); end <- struct{}{} }()
+
+	c, err := container.New(conf, container.Args{ID: o.id, Spec: spec, BundleDir: o.bundle, Attached: true})
+	if err != nil {
+		return fmt.Errorf("creating the sandbox: %w", err)
+	}
+	if err := c.Start(conf); err != nil {
+		return errors.Join(fmt.Errorf("starting the sandbox: %w", err), c.Destroy())
+	}
+	// The container holds its own copies. Only when these are gone does the
+	// engine see the end of the stream at the end of the guest agent.
+	closeStreams()
+	events.send(wire.Event{Kind: wire.Started})
+
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		status, err := c.Wait()
+		if err != nil {
+			status = unix.WaitStatus(syscall.SIGKILL)
+		}
+		events.send(wire.Event{Kind: wire.Exited, Status: int(status)})
+	}()
+	select {
+	case <-exited:
+	case <-end:
+	}
+	if err := c.Destroy(); err != nil {
+		return fmt.Errorf("destroying the sandbox: %w", err)
+	}
+	return nil
+}
+
+// closeStreams drops this process's ends of the guest agent's byte stream.
+func closeStreams() {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer null.Close()
+	for _, fd := range []int{0, 1} {
+		_ = unix.Dup3(int(null.Fd()), fd, 0)
+	}
+}
+
+// eventWriter writes one JSON event a line. The engine may be gone: a failed
+// write is not an error of the sandbox, and the lifeline ends it anyway.
+type eventWriter struct {
+	w io.Writer
+}
+
+func (e *eventWriter) send(ev wire.Event) {
+	line, err := json.Marshal(ev)
+	if err != nil {
+		return
+	}
+	_, _ = e.w.Write(append(line, '\n'))
+}
