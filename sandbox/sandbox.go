@@ -86,9 +86,6 @@ type Spec struct {
 	Capabilities []string
 	// PrivilegeEscalation lets set-user-ID programs and file capabilities work.
 	PrivilegeEscalation bool
-	// WritableRoot makes the root file system writable; what is written is
-	// lost with the sandbox.
-	WritableRoot bool
 	// Hostname inside; empty: the ID.
 	Hostname string
 }

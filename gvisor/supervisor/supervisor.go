@@ -85,6 +85,8 @@ func runscConfig(o options) (*config.Config, error) {
 		// The root file system is read-only, and what is writable is tmpfs:
 		// an overlay would only cost a file store.
 		"overlay2": "none",
+		// A namespace pinned for reuse would be a mount that outlives the sandbox.
+		"gofer-network-namespace": "new",
 		// Nothing in the sandbox connects to a socket on the host.
 		"host-uds": "none",
 		// Limits are the engine's to set (cgroups of its own); gVisor's own

@@ -1,0 +1,128 @@
+//go:build linux
+
+// Package gvisor is the engine that boots gVisor sandboxes: a kernel in user
+// space (the sentry) answers the guest's system calls. It needs neither root,
+// KVM nor a cluster, and no binary but bulkhead-runsc.
+package gvisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/engine/oci"
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// Config says what the engine works with.
+type Config struct {
+	// Supervisor is the path of bulkhead-runsc.
+	Supervisor string
+	// StateDir is a folder of the caller's own (mode 0700) for bundles and state.
+	StateDir string
+	// DebugLog is a folder for gVisor's debug logs; empty: none are written.
+	DebugLog string
+}
+
+// Engine boots gVisor sandboxes.
+type Engine struct {
+	config   Config
+	rootless bool
+}
+
+// New returns the engine. It does no I/O: Probe says whether it can work here.
+func New(c Config) *Engine {
+	return &Engine{config: c, rootless: os.Geteuid() != 0}
+}
+
+// Name returns "gvisor".
+func (e *Engine) Name() string { return "gvisor" }
+
+// Boundary returns UserKernel.
+func (e *Engine) Boundary() boundary.Boundary { return boundary.UserKernel }
+
+// Probe reports whether a sandbox can be booted: the supervisor is there, and
+// for a user without root, user namespaces are.
+func (e *Engine) Probe(context.Context) error {
+	if e.config.Supervisor == "" {
+		return fault.WithHint(fmt.Errorf("engine gvisor: bulkhead-runsc not found: %w", sandbox.ErrUnavailable),
+			"put bulkhead-runsc beside the bulkhead binary or on PATH (`make build` puts both into bin/)")
+	}
+	if info, err := os.Stat(e.config.Supervisor); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+		return fault.WithHint(fmt.Errorf("engine gvisor: %s is not an executable file: %w", e.config.Supervisor, sandbox.ErrUnavailable),
+			"build it with `make build`")
+	}
+	if e.rootless {
+		return e.probeUserNamespaces()
+	}
+	return nil
+}
+
+// probeUserNamespaces makes one, in a process that does nothing.
+func (e *Engine) probeUserNamespaces() error {
+	cmd := exec.Command("/proc/self/exe", "version")
+	cmd.SysProcAttr = userNamespace()
+	if err := cmd.Run(); err != nil {
+		return fault.WithHint(fmt.Errorf("engine gvisor: no user namespace for an unprivileged user here (%v): %w", err, sandbox.ErrUnavailable),
+			"allow them (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0), or run as root")
+	}
+	return nil
+}
+
+// Boot starts a supervisor, which boots the sandbox.
+func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	if !sandbox.ValidID(spec.ID) {
+		return nil, fmt.Errorf("booting a sandbox: %q is not a valid id", spec.ID)
+	}
+	dir := filepath.Join(e.config.StateDir, "gvisor-"+spec.ID)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return nil, fault.WithHint(fmt.Errorf("booting a sandbox: %s is taken", spec.ID), "choose another name")
+		}
+		return nil, fmt.Errorf("booting a sandbox: %w", err)
+	}
+	s, err := e.boot(ctx, dir, spec)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return s, nil
+}
+
+func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*running, error) {
+	if err := oci.WriteBundle(dir, oci.Spec(spec, oci.Namespaces{})); err != nil {
+		return nil, err
+	}
+	s, err := startSupervisor(e.command(dir, spec.ID), spec.ID, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.awaitStart(ctx); err != nil {
+		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+// command is the exact host command that boots a sandbox.
+func (e *Engine) command(dir, id string) *exec.Cmd {
+	args := []string{"supervise", "--bundle", dir, "--id", id, "--state", filepath.Join(dir, "state")}
+	if e.rootless {
+		args = append(args, "--rootless")
+	}
+	if e.config.DebugLog != "" {
+		args = append(args, "--debug-log", e.config.DebugLog)
+	}
+	cmd := exec.Command(e.config.Supervisor, args...)
+	// Nothing of the caller's environment reaches a process of the sandbox.
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	if e.rootless {
+		cmd.SysProcAttr = userNamespace()
+	} else {
+		cmd.SysProcAttr = ownGroup()
+	}
+	return cmd
+}

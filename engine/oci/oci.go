@@ -1,0 +1,119 @@
+// Package oci turns a sandbox.Spec into an OCI bundle, which every engine on
+// top of an OCI runtime shares.
+package oci
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// Namespaces says which namespaces the container gets beside pid, ipc, uts and mount.
+type Namespaces struct {
+	// Network is the path of a network namespace to join; empty: a new one
+	// without any device.
+	Network string
+	// HostUID and HostGID, when MapUser is set, are what root in a user
+	// namespace of the container's own stands for on the host.
+	MapUser          bool
+	HostUID, HostGID uint32
+}
+
+// Spec returns the runtime configuration for s.
+func Spec(s sandbox.Spec, ns Namespaces) *specs.Spec {
+	hostname := s.Hostname
+	if hostname == "" {
+		hostname = s.ID
+	}
+	spec := &specs.Spec{
+		Version: "1.0.2",
+		Process: &specs.Process{
+			Args: s.Agent,
+			Env:  s.Env,
+			Cwd:  "/",
+			User: specs.User{UID: s.User.UID, GID: s.User.GID},
+			Capabilities: &specs.LinuxCapabilities{
+				Bounding: s.Capabilities, Effective: s.Capabilities, Permitted: s.Capabilities,
+			},
+			NoNewPrivileges: !s.PrivilegeEscalation,
+		},
+		Root:     &specs.Root{Path: s.Root.Dir, Readonly: true},
+		Hostname: hostname,
+		Mounts:   mounts(s, ns),
+		Linux: &specs.Linux{
+			Namespaces: []specs.LinuxNamespace{
+				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.MountNamespace},
+				{Type: specs.NetworkNamespace, Path: ns.Network},
+			},
+			MaskedPaths: []string{
+				"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+				"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+			},
+			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
+		},
+	}
+	if ns.MapUser {
+		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: ns.HostUID, Size: 1}}
+		spec.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: ns.HostGID, Size: 1}}
+		// Only root exists in the namespace; it is the caller on the host, and
+		// has none of root's capabilities.
+		spec.Process.User = specs.User{}
+	}
+	return spec
+}
+
+func mounts(s sandbox.Spec, ns Namespaces) []specs.Mount {
+	pts := []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
+	if !ns.MapUser {
+		pts = append(pts, "gid=5")
+	}
+	out := []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=64k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: pts},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+	}
+	if !ns.MapUser {
+		out = append(out, specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}})
+	}
+	for _, m := range s.Root.Binds {
+		out = append(out, bind(m))
+	}
+	for _, t := range s.Tmpfs {
+		opts := []string{"nosuid", "nodev", fmt.Sprintf("mode=%o", t.Mode), fmt.Sprintf("size=%d", t.SizeBytes)}
+		if !ns.MapUser {
+			opts = append(opts, fmt.Sprintf("uid=%d", t.User.UID), fmt.Sprintf("gid=%d", t.User.GID))
+		}
+		out = append(out, specs.Mount{Destination: t.Target, Type: "tmpfs", Source: "tmpfs", Options: opts})
+	}
+	for _, m := range s.Mounts {
+		out = append(out, bind(m))
+	}
+	return out
+}
+
+func bind(m sandbox.Mount) specs.Mount {
+	access := "ro"
+	if m.Writable {
+		access = "rw"
+	}
+	return specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: []string{"rbind", "nosuid", "nodev", access}}
+}
+
+// WriteBundle writes spec as the bundle in dir, which exists.
+func WriteBundle(dir string, spec *specs.Spec) error {
+	data, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encoding the bundle: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), data, 0o600); err != nil {
+		return fmt.Errorf("writing the bundle: %w", err)
+	}
+	return nil
+}

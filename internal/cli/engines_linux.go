@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
+	"github.com/bulkhead-dev/bulkhead/engine/runc"
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// engines composes every engine of this build, in the order of preference.
+func engines(stateDir string) []sandbox.Engine {
+	return []sandbox.Engine{
+		gvisor.New(gvisor.Config{Supervisor: companion("bulkhead-runsc"), StateDir: stateDir, DebugLog: os.Getenv("BULKHEAD_DEBUG_LOG")}),
+		runc.New(runc.Config{Runc: companion("runc"), StateDir: stateDir}),
+	}
+}
+
+// companion finds a binary beside this one, then on PATH; "" when it is in neither.
+func companion(name string) string {
+	if exe, err := os.Executable(); err == nil {
+		if exe, err = filepath.EvalSymlinks(exe); err == nil {
+			beside := filepath.Join(filepath.Dir(exe), name)
+			if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
+				return beside
+			}
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return ""
+	}
+	// Engines start it from other folders.
+	if path, err = filepath.Abs(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// stateDir returns the folder for what lives as long as its sandbox: /run for
+// root, the user's runtime folder otherwise. It is the caller's own, mode 0700.
+func stateDir() (string, error) {
+	uid := os.Geteuid()
+	dir := "/run/bulkhead"
+	if uid != 0 {
+		base := os.Getenv("XDG_RUNTIME_DIR")
+		if base != "" {
+			dir = filepath.Join(base, "bulkhead")
+		} else {
+			dir = filepath.Join(os.TempDir(), "bulkhead-"+strconv.Itoa(uid))
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fault.WithHint(fmt.Errorf("making the state folder: %w", err), "set XDG_RUNTIME_DIR to a folder of your own")
+	}
+	// In a folder that others can write to, somebody else may have made it.
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", fmt.Errorf("looking at the state folder: %w", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(st.Uid) != uid || info.Mode().Perm()&0o077 != 0 {
+		return "", fault.WithHint(fmt.Errorf("the state folder %s is not a folder of yours alone (mode 0700)", dir),
+			"remove it, or set XDG_RUNTIME_DIR to a folder of your own")
+	}
+	return dir, nil
+}
+
+// cacheDir returns the folder for what is kept between runs.
+func cacheDir() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/cache/bulkhead", nil
+	}
+	base, err := os.UserCacheDir()
+	if err != nil || !filepath.IsAbs(base) {
+		return "", fault.WithHint(errors.New("no cache folder: neither XDG_CACHE_HOME nor HOME is set"), "set HOME or XDG_CACHE_HOME")
+	}
+	return filepath.Join(base, "bulkhead"), nil
+}

@@ -1,0 +1,329 @@
+//go:build linux
+
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/image"
+	"github.com/bulkhead-dev/bulkhead/internal/agent"
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/runner"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// tmpfsBytes bounds each writable folder of a sandbox.
+const tmpfsBytes = 512 << 20
+
+// runFlags are the flags of `bulkhead run`.
+type runFlags struct {
+	engine      string
+	minBoundary string
+	interactive bool
+	tty         bool
+	env         []string
+	volumes     []string
+	workdir     string
+	timeout     time.Duration
+	file        string
+	config      string
+	image       string
+}
+
+func newRun(s Streams) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARG]...",
+		Short: "Run a command behind an isolation boundary on this machine",
+		Long: `Run a command in a sandbox of its own: the host's /usr read-only, an /etc made
+up for it, empty /tmp and home, no network device, nothing of the host's
+environment. The sandbox is gone when the command ends.
+
+Without a manifest the weakest boundary is user-kernel (gVisor); nothing weaker
+is taken unless --min-boundary says so. With -f, the manifest's risk class and
+the routes decide, and a boundary that cannot be had here is refused.
+
+The exit code is the command's, or 128+n when signal n ended it. 124: --timeout
+was over. 125: Bulkhead failed. 126: the command cannot be executed. 127: it was
+not found.`,
+		Example: `  bulkhead run -- python3 -c 'print(6 * 7)'
+  echo hello | bulkhead run -i -- tr a-z A-Z
+  bulkhead run -it -- bash
+  bulkhead run -v ./work:/work:ro -e MODE=test --timeout 30s -- python3 /work/job.py
+  bulkhead run -f pod.yaml --image host`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return internalUnlessCoded(runCommand(cmd.Context(), s, f, args))
+		},
+	}
+	fl := cmd.Flags()
+	fl.SetInterspersed(false)
+	fl.StringVar(&f.engine, "engine", "", "engine: gvisor or runc (default: the first that gives the boundary here)")
+	fl.StringVar(&f.minBoundary, "min-boundary", "", "weakest boundary: shared-kernel, user-kernel (default) or virtual-machine")
+	fl.BoolVarP(&f.interactive, "interactive", "i", false, "pass standard input to the command")
+	fl.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal")
+	fl.StringArrayVarP(&f.env, "env", "e", nil, "set K=V in the command's environment, or pass K on")
+	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount SRC:DST, read-only unless :rw is added")
+	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the sandbox (default: the home folder)")
+	fl.DurationVar(&f.timeout, "timeout", 0, "end the command after this wall time, with exit code 124")
+	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
+	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
+	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain); with -f it replaces the pod's image")
+	cmd.MarkFlagsMutuallyExclusive("file", "min-boundary")
+	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions([]string{"gvisor", "runc"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("min-boundary", cobra.FixedCompletions([]string{"shared-kernel", "user-kernel", "virtual-machine"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// internalUnlessCoded gives errors of run the code that cannot be the
+// command's own, unless they have one.
+func internalUnlessCoded(err error) error {
+	return fault.WithCode(err, fault.Code(err, fault.Internal))
+}
+
+func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error {
+	req, err := f.request(ctx, s, args)
+	if err != nil {
+		return err
+	}
+	return runRequest(ctx, s, f, req)
+}
+
+// request turns flags into what to run.
+func (f runFlags) request(ctx context.Context, s Streams, args []string) (runner.Request, error) {
+	if f.file != "" {
+		return f.podRequest(ctx, s, args)
+	}
+	if len(args) == 0 {
+		return runner.Request{}, runUsage("no command given", "put it after --: bulkhead run -- python3 -c 'print(1)'")
+	}
+	if f.image != "" && f.image != imageHost {
+		return runner.Request{}, imageError(f.image)
+	}
+	minimum := boundary.UserKernel
+	if f.minBoundary != "" {
+		var err error
+		if minimum, err = boundary.Parse(f.minBoundary); err != nil {
+			return runner.Request{}, runUsage(err.Error(), "see `bulkhead run --help`")
+		}
+	}
+	engine, err := f.chooseEngine(ctx, minimum)
+	if err != nil {
+		return runner.Request{}, err
+	}
+	spec, err := hostSpec(ctx)
+	if err != nil {
+		return runner.Request{}, err
+	}
+	if spec.Mounts, err = parseVolumes(f.volumes); err != nil {
+		return runner.Request{}, err
+	}
+	env, err := parseEnv(f.env)
+	if err != nil {
+		return runner.Request{}, err
+	}
+	return runner.Request{
+		Engine: engine, Spec: spec, Minimum: minimum, Timeout: f.timeout,
+		Command: agent.Command{Args: args, Env: env, Dir: f.workdir},
+	}, nil
+}
+
+// imageHost is the name of the host's toolchain as an image.
+const imageHost = "host"
+
+func imageError(ref string) error {
+	return fault.WithHint(fmt.Errorf("image %q: images are not supported yet", ref),
+		"--image host runs the command on the host's own toolchain")
+}
+
+// runUsage is a usage error of run: 125, because 2 may be the command's own.
+func runUsage(message, hint string) error {
+	return fault.WithHint(fault.WithCode(fmt.Errorf("run: %s", message), fault.Internal), hint)
+}
+
+// chooseEngine returns the engine that was asked for, or the first one that
+// gives the boundary and works here. It never returns a weaker one.
+func (f runFlags) chooseEngine(ctx context.Context, minimum boundary.Boundary) (sandbox.Engine, error) {
+	state, err := stateDir()
+	if err != nil {
+		return nil, err
+	}
+	var reasons []string
+	for _, e := range engines(state) {
+		if f.engine == e.Name() {
+			return e, nil
+		}
+		if f.engine != "" {
+			continue
+		}
+		if !e.Boundary().Satisfies(minimum) {
+			reasons = append(reasons, fmt.Sprintf("%s gives only %s", e.Name(), e.Boundary()))
+			continue
+		}
+		err := e.Probe(ctx)
+		if err == nil {
+			return e, nil
+		}
+		reasons = append(reasons, err.Error())
+	}
+	if f.engine != "" {
+		return nil, runUsage(fmt.Sprintf("unknown engine %q", f.engine), "it is one of gvisor, runc")
+	}
+	return nil, fault.WithHint(
+		fmt.Errorf("no engine here gives %s (%s): %w", minimum, strings.Join(reasons, "; "), sandbox.ErrBoundary),
+		"nothing was run: Bulkhead does not fall back to a weaker boundary")
+}
+
+// hostSpec is a sandbox of the host's toolchain.
+func hostSpec(ctx context.Context) (sandbox.Spec, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return sandbox.Spec{}, err
+	}
+	guest := companion("bulkhead-guest")
+	if guest == "" {
+		return sandbox.Spec{}, fault.WithHint(fmt.Errorf("bulkhead-guest not found: %w", sandbox.ErrUnavailable),
+			"put it beside the bulkhead binary or on PATH (`make build` puts it into bin/)")
+	}
+	root, err := image.Toolchain(ctx, cache, guest)
+	if err != nil {
+		return sandbox.Spec{}, err
+	}
+	user := image.User()
+	return sandbox.Spec{
+		ID:    "run-" + strings.ToLower(rand.Text()[:10]),
+		Root:  root,
+		Agent: []string{image.AgentPath},
+		Env: []string{
+			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+			"HOME=" + image.HomePath, "USER=user", "LANG=C.UTF-8",
+		},
+		Tmpfs: []sandbox.Tmpfs{
+			{Target: "/tmp", Mode: 0o1777, SizeBytes: tmpfsBytes},
+			{Target: "/var/tmp", Mode: 0o1777, SizeBytes: tmpfsBytes},
+			{Target: "/run", Mode: 0o755, SizeBytes: tmpfsBytes, User: user},
+			{Target: image.HomePath, Mode: 0o700, SizeBytes: tmpfsBytes, User: user},
+		},
+		User:     user,
+		Hostname: "sandbox",
+	}, nil
+}
+
+// parseEnv keeps K=V and resolves K to the caller's value: only what is named
+// reaches the sandbox.
+func parseEnv(env []string) ([]string, error) {
+	var out []string
+	for _, kv := range env {
+		key, _, hasValue := strings.Cut(kv, "=")
+		if key == "" {
+			return nil, runUsage(fmt.Sprintf("-e %q has no name", kv), "write -e NAME=VALUE")
+		}
+		if !hasValue {
+			value, ok := os.LookupEnv(key)
+			if !ok {
+				continue // as docker: a name that is not set is not passed on
+			}
+			kv = key + "=" + value
+		}
+		out = append(out, kv)
+	}
+	return out, nil
+}
+
+// parseVolumes reads SRC:DST[:ro|:rw]. Mounts that would undo the boundary are
+// refused.
+func parseVolumes(volumes []string) ([]sandbox.Mount, error) {
+	var out []sandbox.Mount
+	for _, v := range volumes {
+		parts := strings.Split(v, ":")
+		if len(parts) < 2 || len(parts) > 3 || !filepath.IsAbs(parts[1]) {
+			return nil, runUsage(fmt.Sprintf("-v %q is not SRC:DST[:ro|:rw] with an absolute DST", v), "write -v ./data:/data:ro")
+		}
+		m := sandbox.Mount{Target: filepath.Clean(parts[1])}
+		if len(parts) == 3 {
+			if parts[2] != "ro" && parts[2] != "rw" {
+				return nil, runUsage(fmt.Sprintf("-v %q: unknown option %q", v, parts[2]), "use ro or rw")
+			}
+			m.Writable = parts[2] == "rw"
+		}
+		source, err := filepath.Abs(parts[0])
+		if err == nil {
+			source, err = filepath.EvalSymlinks(source)
+		}
+		if err != nil {
+			return nil, fault.WithHint(fmt.Errorf("mounting %s: %w", parts[0], err), "mount a file or folder that exists")
+		}
+		info, err := os.Stat(source)
+		if err != nil {
+			return nil, fmt.Errorf("mounting %s: %w", parts[0], err)
+		}
+		if reason := dangerous(source, info, m.Target); reason != "" {
+			return nil, fault.WithHint(fmt.Errorf("mounting %s at %s is refused: %s", source, m.Target, reason), "mount the folder that the command needs, nothing above it")
+		}
+		m.Source = source
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// dangerous says why a mount would undo the boundary; "" when it would not.
+func dangerous(source string, info os.FileInfo, target string) string {
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return "it is a socket, pipe or device: who can speak to it is outside the sandbox"
+	}
+	for _, dir := range []string{"/proc", "/sys", "/dev", "/run", "/var/run", "/etc"} {
+		if source == dir || strings.HasPrefix(source, dir+"/") && dir != "/etc" {
+			return "it exposes the host's kernel, secrets or runtime sockets"
+		}
+	}
+	if source == "/" {
+		return "it exposes the whole host"
+	}
+	for _, dir := range []string{"/", "/proc", "/sys", "/dev", "/.bulkhead", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"} {
+		if target == dir {
+			return "it would hide what the sandbox is made of"
+		}
+	}
+	return ""
+}
+
+// runRequest connects the command to this process's streams, terminal and
+// signals, and ends with its exit code.
+func runRequest(ctx context.Context, s Streams, f runFlags, req runner.Request) error {
+	req.Command.Stdout, req.Command.Stderr = s.Out, s.Err
+	if f.interactive {
+		req.Command.Stdin = s.In
+	}
+	if f.tty {
+		restore, err := attachTerminal(s, f, &req)
+		if err != nil {
+			return err
+		}
+		defer restore()
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	req.Signals = signals
+	// A reader that went away (| head) is seen as a failed write, not as a
+	// signal that would leave the sandbox behind.
+	signal.Ignore(syscall.SIGPIPE)
+	result, err := runner.Run(ctx, req)
+	if err != nil {
+		return err
+	}
+	if result.ExitCode == fault.Timeout && f.timeout > 0 {
+		fmt.Fprintf(s.Err, "bulkhead: the command was ended after %s\n", f.timeout)
+	}
+	return exitWith(result.ExitCode)
+}

@@ -1,0 +1,8 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// sandboxVerbs are the verbs that need sandboxes, which exist on Linux only.
+func sandboxVerbs(s Streams) []*cobra.Command {
+	return []*cobra.Command{newRun(s)}
+}

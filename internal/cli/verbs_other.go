@@ -1,0 +1,7 @@
+//go:build !linux
+
+package cli
+
+import "github.com/spf13/cobra"
+
+func sandboxVerbs(Streams) []*cobra.Command { return nil }

@@ -1,0 +1,297 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/creack/pty"
+
+	"github.com/bulkhead-dev/bulkhead/internal/agentapi"
+)
+
+// drainIdle is how long output is awaited after a process ended while some
+// process that it left behind still holds its output open.
+const drainIdle = 200 * time.Millisecond
+
+// process is one process that the agent started. Its events go to one reader,
+// the stream that started it.
+type process struct {
+	pid    int
+	tag    string
+	config *agentapi.ProcessConfig
+	events chan *agentapi.Event
+	// gone is closed when nobody reads events any more.
+	gone chan struct{}
+
+	mu    sync.Mutex
+	stdin io.WriteCloser // nil: empty or closed
+	tty   *os.File       // the agent's end of the terminal, nil without one
+}
+
+// launch starts a process and the goroutines that turn its life into events.
+func (s *Server) launch(req *agentapi.StartRequest) (*process, error) {
+	if req.Process == nil || req.Process.Cmd == "" {
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("no command given"))
+	}
+	env := s.environment(req.Process.Envs)
+	cwd := req.Process.Cwd
+	if cwd == "" {
+		cwd = s.home
+	}
+	if info, err := os.Stat(cwd); err != nil || !info.IsDir() {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("working directory %s: not a directory in the sandbox", cwd))
+	}
+	path, err := lookPath(req.Process.Cmd, env["PATH"], cwd)
+	if err != nil {
+		return nil, err
+	}
+
+	p := &process{tag: req.Tag, config: req.Process, events: make(chan *agentapi.Event, 16), gone: make(chan struct{})}
+	files, outputs, err := p.open(req)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	attr := &os.ProcAttr{Dir: cwd, Env: flatten(env), Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
+	if p.tty != nil {
+		attr.Sys.Setctty = true
+	}
+	pid, ended, err := s.reaper.start(path, append([]string{req.Process.Cmd}, req.Process.Args...), attr)
+	for _, f := range files {
+		_ = f.Close()
+	}
+	if err != nil {
+		for _, o := range outputs {
+			_ = o.from.Close()
+		}
+		p.closeStdin()
+		return nil, startError(req.Process.Cmd, err)
+	}
+	p.pid = pid
+	s.add(p)
+	go s.follow(p, ended, outputs)
+	return p, nil
+}
+
+// output is one of a process's outputs and how it is told in events.
+type output struct {
+	from *os.File
+	wrap func([]byte) *agentapi.DataEvent
+}
+
+// open makes the process's standard streams: the files that it gets (0, 1, 2)
+// and the outputs to read. It sets p.stdin and p.tty.
+func (p *process) open(req *agentapi.StartRequest) (files []*os.File, outputs []output, err error) {
+	if req.PTY != nil {
+		ptm, tty, err := pty.Open()
+		if err != nil {
+			return nil, nil, fmt.Errorf("opening a terminal: %w", err)
+		}
+		p.tty, p.stdin = ptm, ptm
+		if size := req.PTY.Size; size != nil {
+			_ = setSize(ptm, size)
+		}
+		// One descriptor a stream, because each is closed after the start.
+		second, err1 := dup(tty)
+		third, err2 := dup(tty)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, nil, err
+		}
+		return []*os.File{tty, second, third},
+			[]output{{ptm, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{PTY: b} }}}, nil
+	}
+	var pipes [3][2]*os.File
+	for i := range pipes {
+		if pipes[i][0], pipes[i][1], err = os.Pipe(); err != nil {
+			return nil, nil, fmt.Errorf("opening pipes: %w", err)
+		}
+	}
+	p.stdin = pipes[0][1]
+	if req.Stdin != nil && !*req.Stdin {
+		p.closeStdin()
+	}
+	return []*os.File{pipes[0][0], pipes[1][1], pipes[2][1]}, []output{
+		{pipes[1][0], func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stdout: b} }},
+		{pipes[2][0], func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stderr: b} }},
+	}, nil
+}
+
+func dup(f *os.File) (*os.File, error) {
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("duplicating a terminal: %w", err)
+	}
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// follow turns output and end into events. The end comes after all output.
+func (s *Server) follow(p *process, ended <-chan syscall.WaitStatus, outputs []output) {
+	defer close(p.events)
+	var readers sync.WaitGroup
+	activity := make(chan struct{}, 1)
+	for _, o := range outputs {
+		readers.Go(func() { p.pump(o, activity) })
+	}
+	status := <-ended
+	drained := make(chan struct{})
+	go func() { readers.Wait(); close(drained) }()
+	waitIdle(drained, activity)
+	s.remove(p)
+	p.closeStdin()
+	for _, o := range outputs {
+		_ = o.from.Close()
+	}
+	<-drained
+	p.send(&agentapi.Event{End: endEvent(status)})
+}
+
+// waitIdle returns when drained is closed or no output came for drainIdle.
+func waitIdle(drained <-chan struct{}, activity <-chan struct{}) {
+	timer := time.NewTimer(drainIdle)
+	defer timer.Stop()
+	for {
+		select {
+		case <-drained:
+			return
+		case <-activity:
+			timer.Reset(drainIdle)
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+func (p *process) pump(o output, activity chan<- struct{}) {
+	for {
+		buf := make([]byte, agentapi.MaxChunkBytes/2)
+		n, err := o.from.Read(buf)
+		if n > 0 {
+			p.send(&agentapi.Event{Data: o.wrap(buf[:n])})
+			select {
+			case activity <- struct{}{}:
+			default:
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// send hands an event to the reader; when there is none any more it is dropped,
+// and the process goes on.
+func (p *process) send(e *agentapi.Event) {
+	select {
+	case p.events <- e:
+	case <-p.gone:
+	}
+}
+
+func (p *process) write(b []byte) error {
+	p.mu.Lock()
+	w := p.stdin
+	p.mu.Unlock()
+	if w == nil {
+		return connect.NewError(connect.CodeFailedPrecondition, errors.New("standard input is closed"))
+	}
+	if _, err := w.Write(b); err != nil {
+		return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("writing to standard input: %w", err))
+	}
+	return nil
+}
+
+func (p *process) closeStdin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// A terminal is closed with its output; until then its input is the end-of-file character.
+	if p.stdin != nil && p.tty == nil {
+		_ = p.stdin.Close()
+	}
+	p.stdin = nil
+}
+
+func setSize(f *os.File, size *agentapi.PTYSize) error {
+	return pty.Setsize(f, &pty.Winsize{Rows: uint16(min(size.Rows, 1<<16-1)), Cols: uint16(min(size.Cols, 1<<16-1))})
+}
+
+func endEvent(status syscall.WaitStatus) *agentapi.EndEvent {
+	if status.Signaled() {
+		return &agentapi.EndEvent{ExitCode: int32(128 + int(status.Signal())), Status: "signal: " + status.Signal().String()}
+	}
+	return &agentapi.EndEvent{ExitCode: int32(status.ExitStatus()), Exited: true, Status: fmt.Sprintf("exit status %d", status.ExitStatus())}
+}
+
+// startError maps the reasons for which execve fails to the codes from which
+// the host derives 126 and 127.
+func startError(cmd string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return connect.NewError(connect.CodeNotFound, fmt.Errorf("%s: not found in the sandbox, or its interpreter is not", cmd))
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOEXEC), errors.Is(err, syscall.EISDIR):
+		return connect.NewError(connect.CodePermissionDenied, fmt.Errorf("%s: %w", cmd, err))
+	default:
+		return connect.NewError(connect.CodeInternal, fmt.Errorf("starting %s: %w", cmd, err))
+	}
+}
+
+// lookPath finds the file to execute. Relative names with a slash start at cwd.
+func lookPath(cmd, path, cwd string) (string, error) {
+	candidates := []string{cmd}
+	if !strings.Contains(cmd, "/") {
+		candidates = candidates[:0]
+		for _, dir := range filepath.SplitList(path) {
+			if filepath.IsAbs(dir) {
+				candidates = append(candidates, filepath.Join(dir, cmd))
+			}
+		}
+	} else if !filepath.IsAbs(cmd) {
+		candidates[0] = filepath.Join(cwd, cmd)
+	}
+	result := error(fs.ErrNotExist)
+	for _, c := range candidates {
+		info, err := os.Stat(c)
+		switch {
+		case err != nil:
+			if errors.Is(err, fs.ErrPermission) {
+				result = fs.ErrPermission
+			}
+		case info.IsDir(), info.Mode()&0o111 == 0:
+			result = fs.ErrPermission
+		default:
+			return c, nil
+		}
+	}
+	return "", startError(cmd, result)
+}
+
+// environment returns the agent's defaults with the request's values over them.
+func (s *Server) environment(envs map[string]string) map[string]string {
+	env := map[string]string{}
+	for _, kv := range s.defaults {
+		k, v, _ := strings.Cut(kv, "=")
+		env[k] = v
+	}
+	for k, v := range envs {
+		env[k] = v
+	}
+	return env
+}
+
+func flatten(env map[string]string) []string {
+	out := make([]string, 0, len(env))
+	for k, v := range env {
+		out = append(out, k+"="+v)
+	}
+	sort.Strings(out)
+	return out
+}
