@@ -34,7 +34,7 @@ func User() sandbox.User { return sandbox.User{UID: 65532, GID: 65532} }
 
 // layout is the version of what toolchain roots look like. A root that an
 // earlier version wrote is not used again.
-const layout = "1"
+const layout = "2"
 
 // Toolchain prepares a root file system of the host's own programs: /usr as it
 // is, read-only, and an /etc made up from nothing but what programs need to
@@ -127,9 +127,12 @@ func writeToolchain(dir, agent string, binds []sandbox.Mount, links map[string]s
 	for name, target := range links {
 		w.symlink(name, target)
 	}
-	for _, name := range []string{"/proc", "/sys", "/dev", "/run", "/var", "/var/tmp", "/tmp", "/home", HomePath, "/root", "/mnt", "/work", "/etc", "/etc/ssl", "/etc/ssl/certs", "/.bulkhead"} {
+	for _, name := range []string{"/proc", "/sys", "/dev", "/run", "/var", "/home", HomePath, "/root", "/mnt", "/work", "/etc", "/etc/ssl", "/etc/ssl/certs", "/.bulkhead"} {
 		w.mkdir(name, 0o755)
 	}
+	// Some runtimes give a tmpfs the mode of the folder that it covers.
+	w.mkdir("/tmp", fs.ModeSticky|0o777)
+	w.mkdir("/var/tmp", fs.ModeSticky|0o777)
 	for name, content := range etc() {
 		w.write("/etc/"+name, content)
 	}

@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
@@ -106,8 +107,17 @@ func bind(m sandbox.Mount) specs.Mount {
 	return specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: []string{"rbind", "nosuid", "nodev", access}}
 }
 
-// WriteBundle writes spec as the bundle in dir, which exists.
+// WriteBundle writes spec as the bundle in dir, which exists. It refuses a spec
+// whose mounts have no source, because runtimes word that badly or not at all.
 func WriteBundle(dir string, spec *specs.Spec) error {
+	for _, m := range spec.Mounts {
+		if m.Type != "bind" {
+			continue
+		}
+		if _, err := os.Stat(m.Source); err != nil {
+			return fault.WithHint(fmt.Errorf("mounting at %s: %w", m.Destination, err), "mount a file or folder that exists")
+		}
+	}
 	data, err := json.Marshal(spec)
 	if err != nil {
 		return fmt.Errorf("encoding the bundle: %w", err)
