@@ -47,7 +47,10 @@ func Main(args []string) int {
 		return 2
 	}
 	events.send(wire.Event{Kind: wire.Hello, Version: version.String(), Runtime: runscversion.Version()})
-	if err := supervise(opts, os.NewFile(wire.LifelineFD, "lifeline"), events); err != nil {
+	err = supervise(opts, os.NewFile(wire.LifelineFD, "lifeline"), events)
+	// The engine may be gone (killed): then nobody else removes the folder.
+	err = errors.Join(err, os.RemoveAll(opts.bundle))
+	if err != nil {
 		events.send(wire.Event{Kind: wire.Failed, Message: err.Error()})
 		return 1
 	}

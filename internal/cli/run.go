@@ -66,6 +66,10 @@ not found.`,
 			return internalUnlessCoded(runCommand(cmd.Context(), s, f, args))
 		},
 	}
+	// 2, the code of a usage error elsewhere, may be the command's own here.
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return runUsage(err.Error(), "see `bulkhead run --help`")
+	})
 	fl := cmd.Flags()
 	fl.SetInterspersed(false)
 	fl.StringVar(&f.engine, "engine", "", "engine: gvisor or runc (default: the first that gives the boundary here)")
@@ -159,6 +163,7 @@ func (f runFlags) chooseEngine(ctx context.Context, minimum boundary.Boundary) (
 		return nil, err
 	}
 	var reasons []string
+	hint := "Bulkhead does not fall back to a weaker boundary: nothing was run"
 	for _, e := range engines(state) {
 		if f.engine == e.Name() {
 			return e, nil
@@ -175,13 +180,15 @@ func (f runFlags) chooseEngine(ctx context.Context, minimum boundary.Boundary) (
 			return e, nil
 		}
 		reasons = append(reasons, err.Error())
+		if h := fault.Hint(err); h != "" {
+			hint = h
+		}
 	}
 	if f.engine != "" {
 		return nil, runUsage(fmt.Sprintf("unknown engine %q", f.engine), "it is one of gvisor, runc")
 	}
 	return nil, fault.WithHint(
-		fmt.Errorf("no engine here gives %s (%s): %w", minimum, strings.Join(reasons, "; "), sandbox.ErrBoundary),
-		"nothing was run: Bulkhead does not fall back to a weaker boundary")
+		fmt.Errorf("no engine here gives %s (%s): %w", minimum, strings.Join(reasons, "; "), sandbox.ErrBoundary), hint)
 }
 
 // hostSpec is a sandbox of the host's toolchain.
