@@ -1,0 +1,277 @@
+// Package decide composes what the manifests say with the rule catalogue, the
+// routes and the configuration into one outcome per workload: its class and
+// flags with their evidence, the boundary that it needs and the one that it
+// claims, and what to change. It is pure: everything is read before, and the
+// time is passed in.
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/internal/config"
+	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/manifest"
+	"github.com/bulkhead-dev/bulkhead/risk"
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
+)
+
+// Decider decides about workloads. It is safe for concurrent use.
+type Decider struct {
+	rules  *rules.Evaluator
+	scheme *manifest.Scheme
+	cfg    config.Config
+	now    time.Time
+}
+
+// New returns a decider with the built-in rules and kinds. now is the moment by
+// which waivers are judged.
+func New(cfg config.Config, now time.Time) (*Decider, error) {
+	catalogue, err := rules.Builtin()
+	if err != nil {
+		return nil, fmt.Errorf("loading the rules: %w", err)
+	}
+	return NewWith(catalogue, cfg, now)
+}
+
+// NewWith returns a decider with another catalogue.
+func NewWith(catalogue *rules.Catalogue, cfg config.Config, now time.Time) (*Decider, error) {
+	evaluator, err := rules.NewEvaluator(catalogue)
+	if err != nil {
+		return nil, fmt.Errorf("loading the rules: %w", err)
+	}
+	return &Decider{rules: evaluator, scheme: manifest.NewScheme(manifest.BuiltinKinds()...), cfg: cfg, now: now}, nil
+}
+
+// Decision is the outcome for one workload: the row of the report, and what it
+// was made from.
+type Decision struct {
+	Row         report.Workload
+	Workload    *manifest.Workload
+	Requirement boundary.Requirement
+	Claim       boundary.Claim
+	// Accepted is the boundary that is enough when the waivers in force count:
+	// Requirement.Boundary, or a weaker one.
+	Accepted boundary.Boundary
+	// Waiver is the waiver that lowered Accepted, nil where none did.
+	Waiver *config.Waiver
+	// Changes are the fields to set, in the workload's object.
+	Changes []Change
+}
+
+// Change is one field to set.
+type Change struct {
+	Path  manifest.Path
+	Value any
+}
+
+// Outcome is what was decided about one input.
+type Outcome struct {
+	Decisions    []Decision
+	NotEvaluated []report.NotEvaluated
+	// Errors are objects of the input that could not be used.
+	Errors []*manifest.Error
+}
+
+// Report returns the outcome in the form of the contract.
+func (o Outcome) Report() report.Report {
+	rows := make([]report.Workload, len(o.Decisions))
+	for i, d := range o.Decisions {
+		rows[i] = d.Row
+	}
+	return report.New(rows, o.NotEvaluated)
+}
+
+// Decide judges every workload of the input.
+func (d *Decider) Decide(objects []*manifest.Object) (Outcome, error) {
+	var out Outcome
+	ix, errs := newIndex(objects, d.cfg.RuntimeClasses)
+	out.Errors = errs
+	for _, o := range objects {
+		workloads, reason, bad := d.scheme.Workloads(o)
+		if bad != nil {
+			out.Errors = append(out.Errors, bad)
+			continue
+		}
+		if reason != "" {
+			out.NotEvaluated = append(out.NotEvaluated, report.NotEvaluated{
+				File: o.File, Line: line(o), Kind: o.Kind, Name: o.Name, Reason: reason,
+			})
+		}
+		for _, w := range workloads {
+			dec, err := d.workload(w, ix)
+			if err != nil {
+				return Outcome{}, fmt.Errorf("%s:%d: %s/%s: %w", o.File, line(o), o.Kind, o.Name, err)
+			}
+			out.Decisions = append(out.Decisions, dec)
+		}
+	}
+	return out, nil
+}
+
+func line(o *manifest.Object) int {
+	pos, _ := o.Position(nil)
+	return pos.Line
+}
+
+// workload decides about one pod template.
+func (d *Decider) workload(w *manifest.Workload, ix *index) (Decision, error) {
+	j := &judgement{Decider: d, w: w, ix: ix, pod: d.rules.Pod(w.Pod)}
+	j.row = report.Workload{
+		File: w.File, Line: line(w.Object), Kind: w.Kind, Namespace: w.Namespace, Name: w.Name, Role: w.Role,
+		Evidence: []report.Evidence{}, Findings: []report.Finding{},
+	}
+	if err := j.classify(); err != nil {
+		return Decision{}, err
+	}
+	j.flags()
+	j.boundary()
+	if err := j.baseline(); err != nil {
+		return Decision{}, err
+	}
+	j.around()
+	j.waive()
+	return Decision{
+		Row: j.row, Workload: w, Requirement: j.requirement, Claim: j.claim,
+		Accepted: j.accepted, Waiver: j.waiver, Changes: j.changes,
+	}, nil
+}
+
+// judgement is the work on one workload; its steps run in the order of workload.
+type judgement struct {
+	*Decider
+	w   *manifest.Workload
+	ix  *index
+	pod *rules.Pod
+	row report.Workload
+
+	containers  []string // the container of each finding, "" for the pod's
+	egress      egress
+	requirement boundary.Requirement
+	claim       boundary.Claim
+	accepted    boundary.Boundary
+	waiver      *config.Waiver
+	changes     []Change
+}
+
+// llm reports whether anything shows that it is an LLM workload.
+func (j *judgement) llm() bool { return j.row.RiskClass > risk.None }
+
+// classify sets class, declared class, spawner and confidence from the rules
+// that see the pod alone.
+func (j *judgement) classify() error {
+	var class risk.Class
+	agree := map[risk.Class]int{}
+	behaviour := map[risk.Class]bool{}
+	catalogue := j.rules.Catalogue()
+	for i := range catalogue.Rules {
+		r := &catalogue.Rules[i]
+		if r.Scope != rules.ScopePod || !r.Decides() {
+			continue
+		}
+		matches, err := j.pod.Matches(r)
+		if err != nil {
+			return err
+		}
+		if len(matches) == 0 {
+			continue
+		}
+		class = max(class, r.Class)
+		agree[r.Class]++
+		behaviour[r.Class] = behaviour[r.Class] || r.Kind == rules.Behaviour
+		j.row.Spawner = j.row.Spawner || r.Spawner
+		for _, m := range matches {
+			j.evidence(r, m)
+		}
+	}
+	declared, ok := j.declared()
+	switch {
+	case ok && declared > class:
+		class = declared
+	case ok && declared < class:
+		j.find("declared-class", labelPath(), "", fmt.Sprintf("declared %s, but the evidence shows %s: evidence raises a class, a label never lowers it", declared, class))
+	}
+	j.row.RiskClass = class
+	switch {
+	case class > risk.Unknown && (ok && declared == class || behaviour[class] || agree[class] > 1):
+		j.row.Confidence = report.High
+	case class > risk.Unknown:
+		j.row.Confidence = report.Medium
+	default:
+		j.row.Confidence = report.Low
+	}
+	return nil
+}
+
+func labelPath() manifest.Path { return manifest.Path{"metadata", "labels", risk.ClassLabel} }
+
+// label returns a label of the pod, else of the object that makes it.
+func (j *judgement) label(name string) string {
+	for _, root := range []any{j.w.Pod, j.w.Value} {
+		if v, ok := manifest.Lookup(root, manifest.Path{"metadata", "labels", name}); ok {
+			return fmt.Sprint(v)
+		}
+	}
+	return ""
+}
+
+// declared returns the class that the workload's label declares.
+func (j *judgement) declared() (risk.Class, bool) {
+	text := j.label(risk.ClassLabel)
+	if text == "" {
+		return risk.None, false
+	}
+	j.row.Declared = text
+	class, err := risk.ParseClass(text)
+	if err != nil {
+		j.find("declared-class", labelPath(), "", err.Error())
+		return risk.None, false
+	}
+	return class, true
+}
+
+func (j *judgement) evidence(r *rules.Rule, m rules.Match) {
+	path := j.w.ObjectPath(m.Path)
+	pos, _ := j.w.Position(path)
+	j.row.Evidence = append(j.row.Evidence, report.Evidence{
+		Rule: r.ID, Class: r.Class, Path: path.String(), Line: pos.Line, Column: pos.Column,
+		Value: report.Value(path.String(), m.Value), Message: r.Message,
+	})
+}
+
+// evidenceIn is evidence in another object of the input.
+func (j *judgement) evidenceIn(id string, from *manifest.Object, at manifest.Path, value string) {
+	r, ok := j.rules.Catalogue().Rule(id)
+	if !ok {
+		return // switched off
+	}
+	pos, _ := from.Position(at)
+	ev := report.Evidence{
+		Rule: r.ID, Class: r.Class, Object: from.Kind + "/" + from.Name, Path: at.String(),
+		Line: pos.Line, Column: pos.Column, Value: value, Message: r.Message,
+	}
+	if from.File != j.w.File {
+		ev.File = from.File
+	}
+	j.row.Evidence = append(j.row.Evidence, ev)
+}
+
+// flags sets the flags that stand beside the class.
+func (j *judgement) flags() {
+	j.row.TenantData = j.label(risk.TenantDataLabel) == "true"
+	meta, _ := j.w.Pod["metadata"].(map[string]any)
+	podLabels, _ := meta["labels"].(map[string]any)
+	j.egress = j.ix.egress(j.w.Namespace, podLabels)
+	j.row.BroadEgress = j.egress.broad()
+	mounted, account := j.ix.token(j.w.Pod, j.w.Namespace)
+	if !mounted {
+		return
+	}
+	for _, r := range j.ix.rights(j.w.Namespace, account) {
+		if spawns(r.rule) {
+			j.row.Spawner = true
+			j.evidenceIn("rbac-spawner", r.from, r.at, fmt.Sprintf("verbs %v on %v", r.rule.Verbs, r.rule.Resources))
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package decide
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/manifest"
+	"github.com/bulkhead-dev/bulkhead/risk"
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
+)
+
+// find adds a finding on the pod at a path of the pod. An empty message takes
+// the rule's own; container is "" for the whole pod. It returns the finding for
+// adjustment, or nil where the rule is switched off.
+func (j *judgement) find(id string, at manifest.Path, container, message string) *report.Finding {
+	return j.findIn(id, j.w.Object, j.w.ObjectPath(at), container, message)
+}
+
+// findIn adds a finding at a path of any object of the input.
+func (j *judgement) findIn(id string, from *manifest.Object, at manifest.Path, container, message string) *report.Finding {
+	r, ok := j.rules.Catalogue().Rule(id)
+	if !ok {
+		return nil
+	}
+	pos, _ := from.Position(at)
+	f := report.Finding{
+		Rule: id, Severity: r.Severity, Path: at.String(), Line: pos.Line, Column: pos.Column,
+		Message: message, Fix: r.Fix,
+	}
+	if message == "" {
+		f.Message = r.Message
+	}
+	if from != j.w.Object {
+		f.Object = from.Kind + "/" + from.Name
+		if from.File != j.w.File {
+			f.File = from.File
+		}
+	}
+	j.row.Findings = append(j.row.Findings, f)
+	j.containers = append(j.containers, container)
+	return &j.row.Findings[len(j.row.Findings)-1]
+}
+
+// boundary sets what the workload needs and has, and finds the difference.
+func (j *judgement) boundary() {
+	spec, _ := j.w.Pod["spec"].(map[string]any)
+	className, _ := spec["runtimeClassName"].(string)
+	flags := risk.Flags{Spawner: j.row.Spawner, TenantData: j.row.TenantData, BroadEgress: j.row.BroadEgress}
+	j.requirement = j.cfg.Routes.Require(j.row.RiskClass, flags)
+	j.accepted = j.requirement.Boundary
+	j.claim = boundary.NewClaim(className, j.ix.handlers)
+	verdict := boundary.Judge(j.requirement.Boundary, j.claim)
+	j.row.Boundary = report.Boundary{
+		Required: j.requirement.Boundary, Runtimes: j.requirement.Runtimes,
+		RuntimeClassName: className, Handler: j.claim.Handler, Verdict: verdict,
+		Reason: j.requirement.Reason + "; " + j.claim.Reason,
+	}
+	if j.claim.Boundary != 0 {
+		j.row.Boundary.Claimed = j.claim.Boundary.String()
+	}
+	at := manifest.Path{"spec", "runtimeClassName"}
+	switch verdict {
+	case boundary.Unsatisfied:
+		f := j.find("boundary", at, "", fmt.Sprintf("needs %s (%s), has %s: %s",
+			j.requirement.Boundary, j.requirement.Reason, j.claim.Boundary, j.claim.Reason))
+		name, fix := j.runtimeClassFix()
+		if f != nil {
+			f.Fix = fix
+		}
+		if name != "" && !slices.Contains(j.requirement.RaisedBy, "broad-egress") {
+			j.changes = append(j.changes, Change{j.w.ObjectPath(at), name})
+		}
+	case boundary.Undecided:
+		j.find("boundary-unknown", at, "", fmt.Sprintf("needs %s (%s); %s", j.requirement.Boundary, j.requirement.Reason, j.claim.Reason))
+	}
+}
+
+// runtimeClassFix names the RuntimeClass of the input that is enough, the
+// route's favourite first, or says which to make. Where broad egress raised the
+// boundary, the cheaper way out comes first.
+func (j *judgement) runtimeClassFix() (name, fix string) {
+	names := slices.Sorted(maps.Keys(j.ix.handlers))
+	best := len(j.requirement.Runtimes) + 1
+	for _, n := range names {
+		rt, ok := boundary.RuntimeForHandler(j.ix.handlers[n])
+		if !ok {
+			continue
+		}
+		if b, _ := rt.Boundary(); !b.Satisfies(j.requirement.Boundary) {
+			continue
+		}
+		rank := slices.Index(j.requirement.Runtimes, rt)
+		if rank < 0 {
+			rank = len(j.requirement.Runtimes)
+		}
+		if rank < best {
+			best, name = rank, n
+		}
+	}
+	if name != "" {
+		fix = "set runtimeClassName: " + name
+	} else {
+		rt := j.requirement.Runtimes[0]
+		name = string(rt)
+		fix = fmt.Sprintf("add a RuntimeClass %q with handler %s and set runtimeClassName: %s", rt, handlerOf(rt), rt)
+	}
+	if slices.Contains(j.requirement.RaisedBy, "broad-egress") && len(j.requirement.RaisedBy) == 1 {
+		fix = "limit its egress with a NetworkPolicy that names its peers (then " + routeFloor(j) + " is enough), or " + fix
+	}
+	return name, fix
+}
+
+// routeFloor is the boundary that would be enough without broad egress.
+func routeFloor(j *judgement) string {
+	return j.cfg.Routes.Require(j.row.RiskClass, risk.Flags{TenantData: j.row.TenantData}).Boundary.String()
+}
+
+func handlerOf(rt boundary.Runtime) string {
+	if rt == boundary.GVisor {
+		return "runsc"
+	}
+	return string(rt)
+}
+
+// baseline adds what the pod lacks of the hardening controls. For a workload
+// that shows nothing of an LLM they are told, and not held against it.
+func (j *judgement) baseline() error {
+	catalogue := j.rules.Catalogue()
+	for i := range catalogue.Rules {
+		r := &catalogue.Rules[i]
+		if r.Scope != rules.ScopePod || r.Decides() {
+			continue
+		}
+		matches, err := j.pod.Matches(r)
+		if err != nil {
+			return err
+		}
+		for _, m := range matches {
+			f := j.find(r.ID, m.Path, m.Container, fmt.Sprintf("container %s: %s", m.Container, r.Message))
+			if !j.llm() {
+				f.Severity = rules.Info
+			}
+			if r.Set != nil {
+				j.changes = append(j.changes, Change{j.w.ObjectPath(m.Path), r.Set})
+			}
+		}
+	}
+	return nil
+}
+
+// around adds what the objects around the pod, and its unknown fields, lack.
+func (j *judgement) around() {
+	for _, path := range j.w.Unknown {
+		j.findIn("unknown-field", j.w.Object, path, "", fmt.Sprintf("the API server does not know the field %s and drops it", path))
+	}
+	if !j.llm() {
+		return
+	}
+	switch e := j.egress; {
+	case len(e.policies) == 0:
+		j.find("egress-unlimited", manifest.Path{"spec"}, "", "")
+	case e.wide != nil:
+		j.findIn("egress-everywhere", e.wide, e.widePath, "", "")
+	case e.forgotDNS():
+		missing := "UDP and TCP"
+		if e.dnsUDP {
+			missing = "TCP"
+		} else if e.dnsTCP {
+			missing = "UDP"
+		}
+		var names []string
+		for _, p := range e.policies {
+			names = append(names, p.from.Name)
+		}
+		j.findIn("egress-without-dns", e.policies[0].from, manifest.Path{"spec", "egress"}, "",
+			fmt.Sprintf("NetworkPolicy %s limits its egress and allows no DNS over %s (port 53), so it cannot find the peers that are allowed", strings.Join(names, ", "), missing))
+	}
+	if mounted, account := j.ix.token(j.w.Pod, j.w.Namespace); mounted {
+		j.find("api-token", manifest.Path{"spec", "automountServiceAccountToken"}, "",
+			fmt.Sprintf("it gets the API token of ServiceAccount %s, which whatever runs in it can use", account))
+		j.changes = append(j.changes, Change{j.w.ObjectPath(manifest.Path{"spec", "automountServiceAccountToken"}), false})
+	}
+}

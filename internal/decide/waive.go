@@ -1,0 +1,68 @@
+package decide
+
+import (
+	"fmt"
+
+	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/internal/config"
+	"github.com/bulkhead-dev/bulkhead/manifest"
+)
+
+// waivedByFile marks a finding that the repository's own configuration waives.
+// A cluster does not honour it.
+const waivedByFile = "file"
+
+// waive applies the waivers in force, and finds those that have run out.
+func (j *judgement) waive() {
+	for i := range j.cfg.Waivers {
+		wv := &j.cfg.Waivers[i]
+		if !wv.Covers(j.w.Kind, j.w.Namespace, j.w.Name, wv.Container) {
+			continue
+		}
+		if wv.Expired(j.now) {
+			j.find("waiver-expired", manifest.Path{"metadata"}, "", fmt.Sprintf("the waiver of %s on line %d of %s ran out after %s (%s): %s",
+				wv.Owner, wv.Line, j.cfg.File, wv.LastDay(), wv.Ticket, wv.Reason))
+			continue
+		}
+		if wv.Boundary != 0 {
+			j.waiveBoundary(wv)
+			continue
+		}
+		for k := range j.row.Findings {
+			f := &j.row.Findings[k]
+			if f.Rule == wv.Rule && wv.Covers(j.w.Kind, j.w.Namespace, j.w.Name, j.containers[k]) {
+				f.WaivedBy = waivedByFile
+				f.Message += "; waived " + by(*wv)
+			}
+		}
+	}
+}
+
+// waiveBoundary lowers what is enough, and waives the boundary finding where
+// what the workload has reaches that.
+func (j *judgement) waiveBoundary(wv *config.Waiver) {
+	if wv.Boundary >= j.accepted {
+		return
+	}
+	j.accepted, j.waiver = wv.Boundary, wv
+	met := boundary.Judge(wv.Boundary, j.claim) == boundary.Satisfied
+	for k := range j.row.Findings {
+		f := &j.row.Findings[k]
+		if f.Rule != "boundary" && f.Rule != "boundary-unknown" {
+			continue
+		}
+		if met {
+			f.WaivedBy = waivedByFile
+			f.Message += "; " + BelowRoute(*wv)
+		} else {
+			f.Message += fmt.Sprintf("; a waiver accepts %s (%s), which it has not either", wv.Boundary, by(*wv))
+		}
+	}
+}
+
+// BelowRoute says what a boundary waiver allows, and on whose word.
+func BelowRoute(w config.Waiver) string { return "below the default route, waived " + by(w) }
+
+func by(w config.Waiver) string {
+	return fmt.Sprintf("by %s until %s (%s): %s", w.Owner, w.LastDay(), w.Ticket, w.Reason)
+}

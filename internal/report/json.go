@@ -1,0 +1,40 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// WriteJSON writes the report by the contract, indented. Characters that could
+// drive a terminal are written as \u escapes, which JSON reads back unchanged.
+func WriteJSON(w io.Writer, v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encoding the report: %w", err)
+	}
+	var out bytes.Buffer
+	for _, r := range buf.String() {
+		if r != '\n' && hostile(r) {
+			if r > 0xFFFF {
+				r1, r2 := surrogates(r)
+				fmt.Fprintf(&out, `\u%04x\u%04x`, r1, r2)
+				continue
+			}
+			fmt.Fprintf(&out, `\u%04x`, r)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+func surrogates(r rune) (hi, lo rune) {
+	r -= 0x10000
+	return 0xD800 + (r >> 10), 0xDC00 + (r & 0x3FF)
+}

@@ -1,0 +1,163 @@
+// Package report is what Bulkhead says about workloads: the JSON contract
+// (bulkhead.dev/report/v1) as Go types, and its printed forms. It decides
+// nothing and reads nothing. Everything that it prints from an input goes
+// through Redact and Plain: values of environment variables and secrets are not
+// shown, and a hostile name cannot drive the terminal.
+package report
+
+import (
+	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/risk"
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
+)
+
+// APIVersion is the version of the JSON form. Fields are only ever added to it.
+const APIVersion = "bulkhead.dev/report/v1"
+
+// Report is the outcome of `bulkhead check`.
+type Report struct {
+	APIVersion   string         `json:"apiVersion"`
+	Workloads    []Workload     `json:"workloads"`
+	NotEvaluated []NotEvaluated `json:"notEvaluated"`
+	Summary      Summary        `json:"summary"`
+}
+
+// Confidence says how sure a class is.
+type Confidence string
+
+const (
+	// High: the class is declared, a behaviour shows it, or two rules agree on it.
+	High Confidence = "high"
+	// Medium: one technology rule alone; an image's name proves nothing.
+	Medium Confidence = "medium"
+	// Low: only hints, or nothing at all.
+	Low Confidence = "low"
+)
+
+// Workload is the outcome for one workload.
+type Workload struct {
+	File        string     `json:"file"`
+	Line        int        `json:"line"`
+	Kind        string     `json:"kind"`
+	Namespace   string     `json:"namespace"`
+	Name        string     `json:"name"`
+	Role        string     `json:"role,omitempty"` // which of an object's several pod templates
+	RiskClass   risk.Class `json:"riskClass"`
+	Declared    string     `json:"declared"` // the class that its label declares; "" for none
+	Spawner     bool       `json:"spawner"`
+	TenantData  bool       `json:"tenantData"`
+	BroadEgress bool       `json:"broadEgress"`
+	Confidence  Confidence `json:"confidence"`
+	Evidence    []Evidence `json:"evidence"`
+	Boundary    Boundary   `json:"boundary"`
+	Findings    []Finding  `json:"findings"`
+}
+
+// Evidence is one rule that fired, on one field.
+type Evidence struct {
+	Rule    string     `json:"rule"`
+	Class   risk.Class `json:"class"`
+	Object  string     `json:"object,omitempty"` // Kind/name, where the field is in another object
+	File    string     `json:"file,omitempty"`   // where that is another file
+	Path    string     `json:"path"`
+	Line    int        `json:"line"`
+	Column  int        `json:"column"`
+	Value   string     `json:"value"`
+	Message string     `json:"message"`
+}
+
+// Boundary is what the workload needs, what it has, and whether that is enough.
+type Boundary struct {
+	Required         boundary.Boundary  `json:"required"`
+	Runtimes         []boundary.Runtime `json:"runtimes"`
+	RuntimeClassName string             `json:"runtimeClassName"`
+	Handler          string             `json:"handler"`
+	Claimed          string             `json:"claimed"` // "" where it is not known
+	Verdict          boundary.Verdict   `json:"verdict"`
+	Reason           string             `json:"reason"` // why Required, and how Claimed was found
+}
+
+// Finding is something to change.
+type Finding struct {
+	Rule     string         `json:"rule"`
+	Severity rules.Severity `json:"severity"`
+	Object   string         `json:"object,omitempty"`
+	File     string         `json:"file,omitempty"`
+	Path     string         `json:"path"`
+	Line     int            `json:"line"`
+	Column   int            `json:"column"`
+	Message  string         `json:"message"`
+	Fix      string         `json:"fix"`
+	WaivedBy string         `json:"waivedBy"` // "file" where bulkhead.yaml waives it; "" otherwise
+}
+
+// Counts reports whether the finding counts against the workload.
+func (f Finding) Counts() bool { return f.WaivedBy == "" }
+
+// NotEvaluated is an object that was seen and not judged: never green.
+type NotEvaluated struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Kind   string `json:"kind"`
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
+
+// Summary counts. Waived findings are not counted.
+type Summary struct {
+	Workloads    int            `json:"workloads"`
+	ByClass      map[string]int `json:"byClass"`
+	Errors       int            `json:"errors"`
+	Warnings     int            `json:"warnings"`
+	NotEvaluated int            `json:"notEvaluated"`
+}
+
+// New returns a report with its summary. Lists are never null in JSON.
+func New(workloads []Workload, notEvaluated []NotEvaluated) Report {
+	r := Report{APIVersion: APIVersion, Workloads: workloads, NotEvaluated: notEvaluated}
+	if r.Workloads == nil {
+		r.Workloads = []Workload{}
+	}
+	if r.NotEvaluated == nil {
+		r.NotEvaluated = []NotEvaluated{}
+	}
+	r.Summary = Summary{Workloads: len(workloads), ByClass: map[string]int{}, NotEvaluated: len(notEvaluated)}
+	for i := range r.Workloads {
+		w := &r.Workloads[i]
+		r.Summary.ByClass[w.RiskClass.String()]++
+		for _, f := range w.Findings {
+			switch {
+			case !f.Counts():
+			case f.Severity == rules.Error:
+				r.Summary.Errors++
+			case f.Severity == rules.Warning:
+				r.Summary.Warnings++
+			}
+		}
+	}
+	return r
+}
+
+// Worst reports whether a finding that counts is at least as severe as s.
+func (r Report) Worst(s rules.Severity) bool {
+	for _, w := range r.Workloads {
+		for _, f := range w.Findings {
+			if f.Counts() && severityRank(f.Severity) >= severityRank(s) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func severityRank(s rules.Severity) int {
+	switch s {
+	case rules.Error:
+		return 3
+	case rules.Warning:
+		return 2
+	case rules.Info:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,239 @@
+package rules
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+
+	"k8s.io/apimachinery/pkg/util/version"
+	apiservercel "k8s.io/apiserver/pkg/cel"
+	"k8s.io/apiserver/pkg/cel/environment"
+	"k8s.io/apiserver/pkg/cel/lazy"
+)
+
+// The names that expressions see, as in a ValidatingAdmissionPolicy.
+const (
+	objectVar    = "object"
+	variablesVar = "variables"
+	containerVar = "c"
+	valueVar     = "v"
+)
+
+// minVersion is the oldest API server that must accept the expressions.
+const minVersionMajor, minVersionMinor = 1, 32
+
+// Evaluator evaluates a catalogue's rules of scope pod. Expressions are compiled
+// when they are first needed. It is safe for concurrent use.
+type Evaluator struct {
+	catalogue *Catalogue
+	env       *cel.Env // object and variables
+	elements  *cel.Env // also c and v
+	varType   *apiservercel.DeclType
+	variables []namedProgram
+
+	mu       sync.Mutex
+	programs map[string]*program // by expression; elements have their own key
+}
+
+type namedProgram struct {
+	name string
+	prg  cel.Program
+}
+
+type program struct {
+	once sync.Once
+	prg  cel.Program
+	err  error
+}
+
+// NewEvaluator compiles the catalogue's variables. A variable that does not
+// compile in the API server's environment is an error.
+func NewEvaluator(c *Catalogue) (*Evaluator, error) {
+	varType := apiservercel.NewObjectType("kubernetes.variables", map[string]*apiservercel.DeclField{})
+	base := environment.MustBaseEnvSet(version.MajorMinor(minVersionMajor, minVersionMinor))
+	set, err := base.Extend(environment.VersionedOptions{
+		IntroducedVersion: version.MajorMinor(1, 0),
+		EnvOptions: []cel.EnvOption{
+			cel.Variable(objectVar, cel.DynType),
+			cel.Variable(variablesVar, varType.CelType()),
+		},
+		DeclTypes: []*apiservercel.DeclType{varType},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the CEL environment: %w", err)
+	}
+	e := &Evaluator{catalogue: c, env: set.NewExpressionsEnv(), varType: varType, programs: map[string]*program{}}
+	for _, v := range c.Variables {
+		ast, issues := e.env.Compile(v.Expression)
+		if issues.Err() != nil {
+			return nil, fmt.Errorf("variable %s: %w", v.Name, issues.Err())
+		}
+		prg, err := e.env.Program(ast)
+		if err != nil {
+			return nil, fmt.Errorf("variable %s: %w", v.Name, err)
+		}
+		// The type's fields are looked up at each compilation, so that what is
+		// compiled next sees this variable; the API server does the same.
+		varType.Fields[v.Name] = apiservercel.NewDeclField(v.Name, declType(ast.OutputType()), true, nil, nil)
+		e.variables = append(e.variables, namedProgram{v.Name, prg})
+	}
+	return e, nil
+}
+
+// declType converts the output type of a variable for the type provider.
+func declType(t *cel.Type) *apiservercel.DeclType {
+	switch t {
+	case cel.BoolType:
+		return apiservercel.BoolType
+	case cel.StringType:
+		return apiservercel.StringType
+	case cel.IntType:
+		return apiservercel.IntType
+	}
+	if t.HasTrait(traits.ContainerType) && t.HasTrait(traits.IndexerType) {
+		switch p := t.Parameters(); len(p) {
+		case 1:
+			return apiservercel.NewListType(declType(p[0]), -1)
+		case 2:
+			return apiservercel.NewMapType(declType(p[0]), declType(p[1]), -1)
+		}
+	}
+	return apiservercel.DynType
+}
+
+// Catalogue returns the rules that the evaluator evaluates.
+func (e *Evaluator) Catalogue() *Catalogue { return e.catalogue }
+
+// Compile compiles every rule and every element expression: what a test or
+// `bulkhead rules --check` wants, and a run does not.
+func (e *Evaluator) Compile() error {
+	for i := range e.catalogue.Rules {
+		r := &e.catalogue.Rules[i]
+		if r.Scope != ScopePod {
+			continue
+		}
+		if _, err := e.rule(r); err != nil {
+			return err
+		}
+		for _, a := range r.Any {
+			if len(a.Command) > 0 {
+				continue
+			}
+			_, when, absent := a.general()
+			for _, expr := range []string{when, absent} {
+				if _, err := e.element(expr); err != nil {
+					return fmt.Errorf("rule %s: %w", r.ID, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Evaluator) rule(r *Rule) (cel.Program, error) {
+	prg, err := e.program("rule\x00"+r.ID, r.Expression(), func() *cel.Env { return e.env })
+	if err != nil {
+		return nil, fmt.Errorf("rule %s: %w", r.ID, err)
+	}
+	return prg, nil
+}
+
+func (e *Evaluator) element(expr string) (cel.Program, error) {
+	return e.program("element\x00"+expr, expr, e.elementEnv)
+}
+
+// elementEnv is made when the first rule fires.
+func (e *Evaluator) elementEnv() *cel.Env {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.elements == nil {
+		env, err := e.env.Extend(cel.Variable(containerVar, cel.DynType), cel.Variable(valueVar, cel.DynType))
+		if err != nil {
+			panic(fmt.Sprintf("rules: two variables added to a CEL environment: %v", err)) // cannot happen
+		}
+		e.elements = env
+	}
+	return e.elements
+}
+
+func (e *Evaluator) program(key, expr string, env func() *cel.Env) (cel.Program, error) {
+	e.mu.Lock()
+	p, ok := e.programs[key]
+	if !ok {
+		p = &program{}
+		e.programs[key] = p
+	}
+	e.mu.Unlock()
+	p.once.Do(func() { p.prg, p.err = compileBool(env(), expr) })
+	return p.prg, p.err
+}
+
+func compileBool(env *cel.Env, expr string) (cel.Program, error) {
+	ast, issues := env.Compile(expr)
+	if issues.Err() != nil {
+		return nil, fmt.Errorf("compiling %q: %w", expr, issues.Err())
+	}
+	// The API server accepts nothing else from a validation.
+	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
+		return nil, fmt.Errorf("compiling %q: it is %s, not bool", expr, t)
+	}
+	prg, err := env.Program(ast)
+	if err != nil {
+		return nil, fmt.Errorf("compiling %q: %w", expr, err)
+	}
+	return prg, nil
+}
+
+// Pod is one pod under evaluation: its variables are evaluated at most once.
+// It is for one goroutine.
+type Pod struct {
+	e          *Evaluator
+	object     map[string]any
+	activation map[string]any
+}
+
+// Pod prepares a pod (apiVersion, kind, metadata, spec as decoded JSON).
+func (e *Evaluator) Pod(object map[string]any) *Pod {
+	p := &Pod{e: e, object: object}
+	vars := lazy.NewMapValue(e.varType)
+	p.activation = map[string]any{objectVar: object, variablesVar: vars}
+	for _, v := range e.variables {
+		vars.Append(v.name, func(*lazy.MapValue) ref.Val {
+			out, _, err := v.prg.Eval(p.activation)
+			if err != nil {
+				return types.NewErr("variable %s: %v", v.name, err)
+			}
+			return out
+		})
+	}
+	return p
+}
+
+// Fires evaluates the rule's expression.
+func (p *Pod) Fires(r *Rule) (bool, error) {
+	prg, err := p.e.rule(r)
+	if err != nil {
+		return false, err
+	}
+	ok, err := evalBool(prg, p.activation)
+	if err != nil {
+		return false, fmt.Errorf("rule %s: %w", r.ID, err)
+	}
+	return ok, nil
+}
+
+func evalBool(prg cel.Program, activation any) (bool, error) {
+	out, _, err := prg.Eval(activation)
+	if err != nil {
+		return false, err
+	}
+	b, ok := out.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("it evaluated to %T, not bool", out.Value())
+	}
+	return b, nil
+}
