@@ -137,8 +137,8 @@ var (
 	ErrNotFound = errors.New("command not found")
 	// ErrNotExecutable: it exists and cannot be executed.
 	ErrNotExecutable = errors.New("command not executable")
-	// ErrLost: the stream ended before the command did.
-	ErrLost = errors.New("the sandbox ended before the command did")
+	// ErrLost: the stream ended, or made no sense, before the command ended.
+	ErrLost = errors.New("the sandbox was lost before the command ended")
 )
 
 // Process is a command that runs in a sandbox.
@@ -233,6 +233,9 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	}
 	if ctx.Err() != nil {
 		return Exit{}, ctx.Err()
+	}
+	if err := plain(p.stream.Err()); err != nil && !errors.Is(err, ErrLost) {
+		return Exit{}, fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return Exit{}, ErrLost
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -49,12 +51,23 @@ func Main(ctx context.Context, args []string, s Streams) int {
 		return 0
 	}
 	if !errors.Is(err, errSilent) {
-		fmt.Fprintf(s.Err, "bulkhead: %v\n", err)
+		fmt.Fprintf(s.Err, "bulkhead: %s\n", printable(err.Error()))
 		if hint := fault.Hint(err); hint != "" {
-			fmt.Fprintf(s.Err, "  next: %s\n", hint)
+			fmt.Fprintf(s.Err, "  next: %s\n", printable(hint))
 		}
 	}
 	return fault.Code(err, fault.Usage)
+}
+
+// printable replaces what a terminal would act upon: messages quote manifests
+// and guests, and both may be hostile.
+func printable(message string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, message)
 }
 
 func newRoot(s Streams) *cobra.Command {
