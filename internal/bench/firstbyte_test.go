@@ -1,0 +1,128 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
+	"github.com/bulkhead-dev/bulkhead/engine/oci"
+	"github.com/bulkhead-dev/bulkhead/image"
+	"github.com/bulkhead-dev/bulkhead/internal/agent"
+	"github.com/bulkhead-dev/bulkhead/internal/testbin"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// BenchmarkTimeToFirstByte times `echo x` from nothing to its first byte: as a
+// plain process, in a container of runc, through gVisor's own command line,
+// through `bulkhead run`, and in a sandbox that is already warm. It prints the
+// table of docs/performance.md. -benchtime=40x sets the rounds.
+func BenchmarkTimeToFirstByte(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("the runc and runsc baselines need root")
+	}
+	root, err := image.Toolchain(b.Context(), b.TempDir(), testbin.Path(b, "bulkhead-guest"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	spec := sandbox.Spec{ID: "first-byte", Root: root, Agent: []string{"/usr/bin/echo", "x"}, User: image.User()}
+	bundle := b.TempDir()
+	if err := oci.WriteBundle(bundle, oci.Spec(spec, oci.Namespaces{})); err != nil {
+		b.Fatal(err)
+	}
+	runc, runsc, state := testbin.Installed(b, "runc"), testbin.Path(b, "bulkhead-runsc"), b.TempDir()
+	warm := warmSandbox(b, root)
+	cases := []Case{
+		process("plain process", "/usr/bin/echo", "x"),
+		process("runc run", runc, "--root", filepath.Join(state, "runc"), "run", "--bundle", bundle, "first-byte"),
+		process("runsc run", runsc, "--root", filepath.Join(state, "runsc"), "--network=none", "--overlay2=none", "--gofer-network-namespace=new",
+			"run", "--bundle", bundle, "first-byte"),
+		process("bulkhead run", testbin.Path(b, "bulkhead"), "run", "--", "echo", "x"),
+		{"exec in a warm sandbox", func(ctx context.Context) (time.Duration, error) { return execOnce(ctx, warm) }},
+	}
+	series, err := Interleave(b.Context(), b.N, cases)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var baseline Series
+	for _, s := range series {
+		if s.Name == "runc run" {
+			baseline = s
+		}
+	}
+	for n, s := range series {
+		b.ReportMetric(s.Ratio(baseline), fmt.Sprintf("ratio-%d", n))
+	}
+	if b.N > 1 {
+		fmt.Printf("\n%d rounds, interleaved\n\n%s\n", b.N, Markdown(series, "runc run"))
+	}
+}
+
+// process times a command from its start to its first byte, and waits for its
+// end so that no case pays for another's cleaning up.
+func process(name, path string, args ...string) Case {
+	return Case{name, func(ctx context.Context) (time.Duration, error) {
+		cmd := exec.CommandContext(ctx, path, args...)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return 0, err
+		}
+		begin := time.Now()
+		if err := cmd.Start(); err != nil {
+			return 0, err
+		}
+		_, err = io.ReadFull(out, make([]byte, 1))
+		took := time.Since(begin)
+		_, _ = io.Copy(io.Discard, out)
+		return took, errors.Join(err, cmd.Wait())
+	}}
+}
+
+func warmSandbox(b *testing.B, root sandbox.Root) *agent.Client {
+	b.Helper()
+	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
+	box, err := engine.Boot(b.Context(), sandbox.Spec{ID: "warm", Root: root, Agent: []string{image.AgentPath}, User: image.User()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = box.Close(context.Background()) })
+	client, err := agent.NewClient(box.Stream())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return client
+}
+
+func execOnce(ctx context.Context, c *agent.Client) (time.Duration, error) {
+	first := &firstWrite{}
+	begin := time.Now()
+	p, err := c.Start(ctx, agent.Command{Args: []string{"/usr/bin/echo", "x"}, Stdout: first, Dir: "/"})
+	if err != nil {
+		return 0, err
+	}
+	if _, err := p.Wait(ctx); err != nil {
+		return 0, err
+	}
+	if first.at.IsZero() {
+		return 0, errors.New("no output")
+	}
+	return first.at.Sub(begin), nil
+}
+
+// firstWrite remembers when it was first written to.
+type firstWrite struct{ at time.Time }
+
+func (f *firstWrite) Write(p []byte) (int, error) {
+	if f.at.IsZero() {
+		f.at = time.Now()
+	}
+	return len(p), nil
+}
