@@ -50,20 +50,11 @@ type Decision struct {
 	Row         report.Workload
 	Workload    *manifest.Workload
 	Requirement boundary.Requirement
-	Claim       boundary.Claim
 	// Accepted is the boundary that is enough when the waivers in force count:
 	// Requirement.Boundary, or a weaker one.
 	Accepted boundary.Boundary
 	// Waiver is the waiver that lowered Accepted, nil where none did.
 	Waiver *config.Waiver
-	// Changes are the fields to set, in the workload's object.
-	Changes []Change
-}
-
-// Change is one field to set.
-type Change struct {
-	Path  manifest.Path
-	Value any
 }
 
 // Outcome is what was decided about one input.
@@ -132,10 +123,8 @@ func (d *Decider) workload(w *manifest.Workload, ix *index) (Decision, error) {
 	}
 	j.around()
 	j.waive()
-	return Decision{
-		Row: j.row, Workload: w, Requirement: j.requirement, Claim: j.claim,
-		Accepted: j.accepted, Waiver: j.waiver, Changes: j.changes,
-	}, nil
+	j.row.Patch = patch(w.Object, j.changes)
+	return Decision{Row: j.row, Workload: w, Requirement: j.requirement, Accepted: j.accepted, Waiver: j.waiver}, nil
 }
 
 // judgement is the work on one workload; its steps run in the order of workload.
@@ -146,13 +135,12 @@ type judgement struct {
 	pod *rules.Pod
 	row report.Workload
 
-	containers  []string // the container of each finding, "" for the pod's
 	egress      egress
 	requirement boundary.Requirement
 	claim       boundary.Claim
 	accepted    boundary.Boundary
 	waiver      *config.Waiver
-	changes     []Change
+	changes     []change
 }
 
 // llm reports whether anything shows that it is an LLM workload.

@@ -29,7 +29,7 @@ func (j *judgement) findIn(id string, from *manifest.Object, at manifest.Path, c
 	pos, _ := from.Position(at)
 	f := report.Finding{
 		Rule: id, Severity: r.Severity, Path: at.String(), Line: pos.Line, Column: pos.Column,
-		Message: message, Fix: r.Fix,
+		Message: message, Fix: r.Fix, Container: container, Control: r.Control, Example: r.Example,
 	}
 	if message == "" {
 		f.Message = r.Message
@@ -41,7 +41,6 @@ func (j *judgement) findIn(id string, from *manifest.Object, at manifest.Path, c
 		}
 	}
 	j.row.Findings = append(j.row.Findings, f)
-	j.containers = append(j.containers, container)
 	return &j.row.Findings[len(j.row.Findings)-1]
 }
 
@@ -57,7 +56,7 @@ func (j *judgement) boundary() {
 	j.row.Boundary = report.Boundary{
 		Required: j.requirement.Boundary, Runtimes: j.requirement.Runtimes,
 		RuntimeClassName: className, Handler: j.claim.Handler, Verdict: verdict,
-		Reason: j.requirement.Reason + "; " + j.claim.Reason,
+		Reason: j.requirement.Reason, Claim: j.claim.Reason,
 	}
 	if j.claim.Boundary != 0 {
 		j.row.Boundary.Claimed = j.claim.Boundary.String()
@@ -72,7 +71,7 @@ func (j *judgement) boundary() {
 			f.Fix = fix
 		}
 		if name != "" && !slices.Contains(j.requirement.RaisedBy, "broad-egress") {
-			j.changes = append(j.changes, Change{j.w.ObjectPath(at), name})
+			j.changes = append(j.changes, change{j.w.ObjectPath(at), name})
 		}
 	case boundary.Undecided:
 		j.find("boundary-unknown", at, "", fmt.Sprintf("needs %s (%s); %s", j.requirement.Boundary, j.requirement.Reason, j.claim.Reason))
@@ -145,7 +144,7 @@ func (j *judgement) baseline() error {
 				f.Severity = rules.Info
 			}
 			if r.Set != nil {
-				j.changes = append(j.changes, Change{j.w.ObjectPath(m.Path), r.Set})
+				j.changes = append(j.changes, change{j.w.ObjectPath(m.Path), r.Set})
 			}
 		}
 	}
@@ -182,6 +181,6 @@ func (j *judgement) around() {
 	if mounted, account := j.ix.token(j.w.Pod, j.w.Namespace); mounted {
 		j.find("api-token", manifest.Path{"spec", "automountServiceAccountToken"}, "",
 			fmt.Sprintf("it gets the API token of ServiceAccount %s, which whatever runs in it can use", account))
-		j.changes = append(j.changes, Change{j.w.ObjectPath(manifest.Path{"spec", "automountServiceAccountToken"}), false})
+		j.changes = append(j.changes, change{j.w.ObjectPath(manifest.Path{"spec", "automountServiceAccountToken"}), false})
 	}
 }

@@ -30,7 +30,7 @@ func (j *judgement) waive() {
 		}
 		for k := range j.row.Findings {
 			f := &j.row.Findings[k]
-			if f.Rule == wv.Rule && wv.Covers(j.w.Kind, j.w.Namespace, j.w.Name, j.containers[k]) {
+			if f.Rule == wv.Rule && wv.Covers(j.w.Kind, j.w.Namespace, j.w.Name, f.Container) {
 				f.WaivedBy = waivedByFile
 				f.Message += "; waived " + by(*wv)
 			}

@@ -51,6 +51,10 @@ type Workload struct {
 	Evidence    []Evidence `json:"evidence"`
 	Boundary    Boundary   `json:"boundary"`
 	Findings    []Finding  `json:"findings"`
+
+	// Patch is a strategic merge patch with every field that has to be set; ""
+	// where there is none. It is for people, and not part of the contract.
+	Patch string `json:"-"`
 }
 
 // Evidence is one rule that fired, on one field.
@@ -74,7 +78,8 @@ type Boundary struct {
 	Handler          string             `json:"handler"`
 	Claimed          string             `json:"claimed"` // "" where it is not known
 	Verdict          boundary.Verdict   `json:"verdict"`
-	Reason           string             `json:"reason"` // why Required, and how Claimed was found
+	Reason           string             `json:"reason"` // why Required
+	Claim            string             `json:"claim"`  // how Claimed was found, or why it was not
 }
 
 // Finding is something to change.
@@ -89,6 +94,13 @@ type Finding struct {
 	Message  string         `json:"message"`
 	Fix      string         `json:"fix"`
 	WaivedBy string         `json:"waivedBy"` // "file" where bulkhead.yaml waives it; "" otherwise
+
+	// Container is what it is about, "" for the whole pod; Control is set for
+	// findings of the baseline; Example is YAML that shows the fix. They are
+	// for people, and not part of the contract.
+	Container string `json:"-"`
+	Control   string `json:"-"`
+	Example   string `json:"-"`
 }
 
 // Counts reports whether the finding counts against the workload.

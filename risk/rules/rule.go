@@ -61,6 +61,7 @@ type Rule struct {
 	Set        any        `yaml:"set,omitempty" json:"set,omitempty"`           // baseline: the value that the field must have
 	Message    string     `yaml:"message" json:"message"`
 	Fix        string     `yaml:"fix" json:"fix"`
+	Example    string     `yaml:"example,omitempty" json:"example,omitempty"` // YAML that shows the fix
 	References []string   `yaml:"references" json:"references"`
 	// If guards the whole rule: CEL over object and variables.
 	If string `yaml:"if,omitempty" json:"if,omitempty"`

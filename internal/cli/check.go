@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/bulkhead-dev/bulkhead/internal/config"
+	"github.com/bulkhead-dev/bulkhead/internal/decide"
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/manifest"
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
+)
+
+// checkFlags are the flags of check.
+type checkFlags struct {
+	output             string
+	failOn             string
+	failOnNotEvaluated bool
+	config             string
+}
+
+func newCheck(s Streams) *cobra.Command {
+	var f checkFlags
+	cmd := &cobra.Command{
+		Use:   "check [PATH|-]...",
+		Short: "Classify LLM workloads and judge the boundary that each one has",
+		Long: `check reads Kubernetes manifests (files, folders, "-" for standard input; the
+current folder where none is named) and says of each workload what it can do,
+what shows that, which boundary that calls for, and whether it has it.
+
+Exit code: 0 clean, 1 findings at or above --fail-on, 2 bad input or usage
+(what could be read is still reported).`,
+		Example: `  bulkhead check examples/llm-stack
+  helm template my-chart | bulkhead check -
+  bulkhead check -o json deploy/ > report.json
+  bulkhead check --fail-on warning --fail-on-not-evaluated deploy/`,
+		RunE: func(_ *cobra.Command, args []string) error { return f.run(s, args) },
+	}
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "output format: table or json")
+	cmd.Flags().StringVar(&f.failOn, "fail-on", "error", "least severity that makes the exit code 1: error, warning or info")
+	cmd.Flags().BoolVar(&f.failOnNotEvaluated, "fail-on-not-evaluated", false, "exit code 1 where a workload was not evaluated")
+	cmd.Flags().StringVar(&f.config, "config", "", "configuration file (default: bulkhead.yaml here or in a parent folder)")
+	complete(cmd, "output", "table", "json")
+	complete(cmd, "fail-on", "error", "warning", "info")
+	return cmd
+}
+
+// complete offers the values of a flag to the shell.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag was not defined: a mistake in this file
+	}
+}
+
+// oneOf is the usage error for a flag's value that is not among the known.
+func oneOf(flag, value string, known ...string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	return usageError(fmt.Errorf("invalid value %q for --%s", value, flag), "use one of "+strings.Join(known, ", "))
+}
+
+func (f checkFlags) run(s Streams, args []string) error {
+	if err := oneOf("output", f.output, "table", "json"); err != nil {
+		return err
+	}
+	if err := oneOf("fail-on", f.failOn, "error", "warning", "info"); err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"."}
+	}
+	in, err := readInput(s, f.config, args)
+	if err != nil {
+		return err
+	}
+	rep := in.outcome.Report()
+	switch f.output {
+	case "json":
+		err = report.WriteJSON(s.Out, rep)
+	default:
+		err = report.WriteTable(s.Out, rep, coloured(s.Out))
+	}
+	if err != nil {
+		return fault.WithCode(fmt.Errorf("writing the report: %w", err), fault.Usage)
+	}
+	if in.bad {
+		return exitWith(fault.Usage)
+	}
+	if rep.Worst(rules.Severity(f.failOn)) || f.failOnNotEvaluated && len(rep.NotEvaluated) > 0 {
+		return exitWith(fault.Findings)
+	}
+	return nil
+}
+
+// input is what was read from the paths of a command line, and decided about it.
+type input struct {
+	outcome decide.Outcome
+	// bad: something could not be read; it was said on standard error.
+	bad bool
+}
+
+// readInput reads the manifests and decides. What cannot be read is said on
+// standard error, and the rest is decided all the same.
+func readInput(s Streams, configPath string, paths []string) (input, error) {
+	cfg, err := loadConfig(configPath, paths)
+	if err != nil {
+		return input{}, err
+	}
+	decider, err := decide.New(cfg, time.Now())
+	if err != nil {
+		return input{}, err
+	}
+	set := manifest.ReadAll(paths, s.In, manifest.DefaultLimits())
+	outcome, err := decider.Decide(set.Objects)
+	if err != nil {
+		return input{}, fault.WithHint(fault.WithCode(err, fault.Usage), "this is a fault of a rule: please report it with the manifest")
+	}
+	for _, o := range set.Other {
+		set.Errors = append(set.Errors, notObject(o))
+	}
+	errs := append(set.Errors, outcome.Errors...)
+	for _, e := range errs {
+		complain(s.Err, e)
+	}
+	return input{outcome: outcome, bad: len(errs) > 0}, nil
+}
+
+func notObject(o *manifest.Object) *manifest.Error {
+	pos, _ := o.Position(nil)
+	return &manifest.Error{File: o.File, Line: pos.Line, Column: pos.Column, Reason: "not a Kubernetes object: apiVersion or kind is missing", Hint: "name Kubernetes manifests only"}
+}
+
+// complain prints one thing that could not be read, with its next step.
+func complain(w io.Writer, e *manifest.Error) {
+	fmt.Fprintf(w, "bulkhead: %s\n", report.Plain(e.Error()))
+	if e.Hint != "" {
+		fmt.Fprintf(w, "  next: %s\n", report.Plain(e.Hint))
+	}
+}
+
+// loadConfig reads the named configuration, or the one that is found upwards
+// from the first path (from the current folder for standard input).
+func loadConfig(path string, inputs []string) (config.Config, error) {
+	const hint = "see docs/rules.md for the form of bulkhead.yaml"
+	if path == "" {
+		dir := "."
+		if len(inputs) > 0 && inputs[0] != "-" {
+			dir = inputs[0]
+			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+				dir = filepath.Dir(dir)
+			}
+		}
+		found, err := config.Find(dir)
+		if err != nil {
+			return config.Config{}, usageError(err, hint)
+		}
+		if found == "" {
+			return config.Default(), nil
+		}
+		path = found
+	}
+	cfg, err := config.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return cfg, usageError(err, "check the path given with --config")
+	}
+	if err != nil {
+		return cfg, usageError(err, hint)
+	}
+	return cfg, nil
+}
+
+// coloured reports whether output to w may have colours: a terminal, and
+// NO_COLOR is not set.
+func coloured(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}

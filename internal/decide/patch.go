@@ -1,0 +1,100 @@
+package decide
+
+import (
+	"bytes"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/bulkhead-dev/bulkhead/manifest"
+)
+
+// change is one field to set in the workload's object.
+type change struct {
+	path  manifest.Path
+	value any
+}
+
+// patch renders changes as a strategic merge patch: list entries (containers)
+// are named by their name, so that it can be applied as it is.
+func patch(o *manifest.Object, changes []change) string {
+	if len(changes) == 0 {
+		return ""
+	}
+	root := &yaml.Node{Kind: yaml.MappingNode}
+	set(root, "apiVersion", text(o.APIVersion))
+	set(root, "kind", text(o.Kind))
+	meta := child(root, "metadata", yaml.MappingNode)
+	set(meta, "name", text(o.Name))
+	if o.Namespace != "" {
+		set(meta, "namespace", text(o.Namespace))
+	}
+	for _, c := range changes {
+		apply(root, o, c)
+	}
+	var buf bytes.Buffer
+	enc := yaml.NewEncoder(&buf)
+	enc.SetIndent(2)
+	if err := enc.Encode(root); err != nil {
+		return "" // nodes made here always encode
+	}
+	return buf.String()
+}
+
+func apply(node *yaml.Node, o *manifest.Object, c change) {
+	for i, seg := range c.path {
+		switch key := seg.(type) {
+		case int:
+			v, _ := manifest.Lookup(o.Value, c.path[:i+1].Join("name"))
+			name, _ := v.(string)
+			node = entry(node, name)
+		case string:
+			if i == len(c.path)-1 {
+				value := &yaml.Node{}
+				if err := value.Encode(c.value); err == nil {
+					set(node, key, value)
+				}
+				return
+			}
+			kind := yaml.MappingNode
+			if _, list := c.path[i+1].(int); list {
+				kind = yaml.SequenceNode
+			}
+			node = child(node, key, kind)
+		}
+	}
+}
+
+func text(s string) *yaml.Node {
+	n := &yaml.Node{}
+	n.SetString(s)
+	return n
+}
+
+// child returns the value of a key, made where it is missing.
+func child(m *yaml.Node, key string, kind yaml.Kind) *yaml.Node {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			return m.Content[i+1]
+		}
+	}
+	n := &yaml.Node{Kind: kind}
+	set(m, key, n)
+	return n
+}
+
+func set(m *yaml.Node, key string, value *yaml.Node) {
+	m.Content = append(m.Content, text(key), value)
+}
+
+// entry returns the list entry with a name, made where it is missing.
+func entry(list *yaml.Node, name string) *yaml.Node {
+	for _, e := range list.Content {
+		if len(e.Content) > 1 && e.Content[1].Value == name {
+			return e
+		}
+	}
+	e := &yaml.Node{Kind: yaml.MappingNode}
+	set(e, "name", text(name))
+	list.Content = append(list.Content, e)
+	return e
+}
