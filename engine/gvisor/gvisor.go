@@ -94,7 +94,7 @@ func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, 
 }
 
 func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*running, error) {
-	if err := oci.WriteBundle(dir, oci.Spec(spec, oci.Namespaces{})); err != nil {
+	if err := oci.WriteBundle(dir, spec, oci.Namespaces{}); err != nil {
 		return nil, err
 	}
 	s, err := startSupervisor(e.command(dir, spec.ID), spec.ID, dir)

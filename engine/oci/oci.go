@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -100,25 +101,31 @@ func mounts(s sandbox.Spec, ns Namespaces) []specs.Mount {
 }
 
 func bind(m sandbox.Mount) specs.Mount {
-	access := "ro"
+	options := []string{"rbind", "nosuid", "nodev"}
 	if m.Writable {
-		access = "rw"
+		options = append(options, "rw")
+	} else {
+		// rro, because ro leaves what is mounted below the source writable.
+		options = append(options, "ro", "rro")
 	}
-	return specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: []string{"rbind", "nosuid", "nodev", access}}
+	return specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: options}
 }
 
-// WriteBundle writes spec as the bundle in dir, which exists. It refuses a spec
-// whose mounts have no source, because runtimes word that badly or not at all.
-func WriteBundle(dir string, spec *specs.Spec) error {
-	for _, m := range spec.Mounts {
-		if m.Type != "bind" {
-			continue
-		}
+// WriteBundle writes a bundle for s into dir, which exists. Mounts without a
+// source or a place are refused here, because runtimes word that badly, or make
+// the place in folders that are not the sandbox's.
+func WriteBundle(dir string, s sandbox.Spec, ns Namespaces) error {
+	for _, m := range append(slices.Clone(s.Mounts), s.Root.Binds...) {
 		if _, err := os.Stat(m.Source); err != nil {
-			return fault.WithHint(fmt.Errorf("mounting at %s: %w", m.Destination, err), "mount a file or folder that exists")
+			return fault.WithHint(fmt.Errorf("mounting at %s: %w", m.Target, err), "mount a file or folder that exists")
 		}
 	}
-	data, err := json.Marshal(spec)
+	root, err := prepareRoot(dir, s)
+	if err != nil {
+		return err
+	}
+	s.Root.Dir = root
+	data, err := json.Marshal(Spec(s, ns))
 	if err != nil {
 		return fmt.Errorf("encoding the bundle: %w", err)
 	}

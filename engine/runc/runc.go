@@ -88,7 +88,7 @@ func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*cont
 	if e.rootless {
 		ns.MapUser, ns.HostUID, ns.HostGID = true, uint32(os.Geteuid()), uint32(os.Getegid())
 	}
-	if err := oci.WriteBundle(dir, oci.Spec(spec, ns)); err != nil {
+	if err := oci.WriteBundle(dir, spec, ns); err != nil {
 		return nil, err
 	}
 	host, stdin, stdout, err := oci.NewStream()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,9 +47,29 @@ func (s *suite) mounts(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("content"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	below := filepath.Join(dir, "below")
+	if err := os.Mkdir(below, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := syscall.Mount("tmpfs", below, "tmpfs", 0, "mode=777,size=1m"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = syscall.Unmount(below, syscall.MNT_DETACH) })
+	}
 	spec := s.spec()
-	spec.Mounts = []sandbox.Mount{{Source: dir, Target: "/mnt"}, {Source: dir, Target: "/work", Writable: true}}
+	spec.Mounts = []sandbox.Mount{
+		{Source: dir, Target: "/mnt"},
+		{Source: dir, Target: "/work", Writable: true},
+		{Source: filepath.Join(dir, "file"), Target: "/new/place/file"},
+	}
 	c, _ := s.boot(t, spec)
+	if got := s.sh(t, c, "touch /mnt/below/new 2>/dev/null && echo written"); got.stdout != "" {
+		t.Errorf("a mount below a read-only mount: %+v", got)
+	}
+	if got := s.sh(t, c, "cat /new/place/file"); got.stdout != "content" {
+		t.Errorf("a file at a place that was not there: %+v", got)
+	}
 	if got := s.sh(t, c, "cat /mnt/file; touch /mnt/new 2>/dev/null && echo written"); got.stdout != "content" {
 		t.Errorf("read-only mount: %+v", got)
 	}

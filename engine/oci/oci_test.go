@@ -1,0 +1,161 @@
+package oci
+
+import (
+	"encoding/json"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// root makes a root file system with /etc, /mnt, a link and a bind of "the
+// host's /usr".
+func root(t *testing.T) sandbox.Root {
+	t.Helper()
+	dir, usr := t.TempDir(), t.TempDir()
+	for _, d := range []string{"etc", "mnt", "usr", "tmp"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range []error{
+		os.Symlink("usr/bin", filepath.Join(dir, "bin")),
+		os.WriteFile(filepath.Join(dir, "etc", "passwd"), []byte("root"), 0o644),
+		os.Mkdir(filepath.Join(usr, "bin"), 0o755),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sandbox.Root{Dir: dir, Binds: []sandbox.Mount{{Source: usr, Target: "/usr"}}}
+}
+
+func full(root sandbox.Root, source string) sandbox.Spec {
+	return sandbox.Spec{
+		ID: "box", Root: root, Agent: []string{"/agent"}, Env: []string{"A=1"},
+		Mounts:       []sandbox.Mount{{Source: source, Target: "/mnt"}, {Source: source, Target: "/etc", Writable: true}},
+		Tmpfs:        []sandbox.Tmpfs{{Target: "/tmp", Mode: 0o1777, SizeBytes: 1 << 20, User: sandbox.User{UID: 1, GID: 2}}},
+		User:         sandbox.User{UID: 65532, GID: 65532},
+		Capabilities: []string{"CAP_CHOWN"},
+	}
+}
+
+// TestSpecGolden shows exactly what the runtimes are asked for.
+func TestSpecGolden(t *testing.T) {
+	spec := full(sandbox.Root{Dir: "/root-dir", Binds: []sandbox.Mount{{Source: "/usr", Target: "/usr"}}}, "/source")
+	for name, ns := range map[string]Namespaces{
+		"root":     {},
+		"rootless": {MapUser: true, HostUID: 1000, HostGID: 1000},
+		"joined":   {Network: "/proc/7/ns/net"},
+	} {
+		got, err := json.MarshalIndent(Spec(spec, ns), "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := filepath.Join("testdata", name+".json")
+		if *update {
+			if err := os.WriteFile(golden, append(got, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.TrimSpace(string(want)), string(got)); diff != "" {
+			t.Errorf("%s (-want +got, -update rewrites):\n%s", golden, diff)
+		}
+	}
+}
+
+func TestWriteBundle(t *testing.T) {
+	r, source := root(t), t.TempDir()
+	for _, tt := range []struct {
+		name   string
+		change func(*sandbox.Spec)
+		err    string // "": no error
+		own    bool   // the root is a copy
+	}{
+		{"places that are there", func(*sandbox.Spec) {}, "", false},
+		{"a new place", func(s *sandbox.Spec) { s.Mounts[0].Target = "/data/in" }, "", true},
+		{"a place below a tmpfs", func(s *sandbox.Spec) { s.Mounts[0].Target = "/tmp/in" }, "", false},
+		{"a new tmpfs", func(s *sandbox.Spec) { s.Tmpfs[0].Target = "/scratch" }, "", true},
+		{"a place of the host's", func(s *sandbox.Spec) { s.Mounts[0].Target = "/usr/bin" }, "", false},
+		{"a place that the host lacks", func(s *sandbox.Spec) { s.Mounts[0].Target = "/usr/new" }, "no such place", false},
+		{"through a link", func(s *sandbox.Spec) { s.Mounts[0].Target = "/bin/new" }, "symbolic link", false},
+		{"through dots", func(s *sandbox.Spec) { s.Mounts[0].Target = "/mnt/../usr/new" }, "no such place", false},
+		{"the root", func(s *sandbox.Spec) { s.Mounts[0].Target = "/" }, "not a folder below the root", false},
+		{"no source", func(s *sandbox.Spec) { s.Mounts[0].Source = "/no/such" }, "/no/such", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, spec := t.TempDir(), full(r, source)
+			spec.Mounts = []sandbox.Mount{{Source: source, Target: "/mnt"}}
+			tt.change(&spec)
+			before := tree(t, r.Dir) + tree(t, r.Binds[0].Source)
+			err := WriteBundle(dir, spec, Namespaces{})
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("error %v, want %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if after := tree(t, r.Dir) + tree(t, r.Binds[0].Source); after != before {
+				t.Errorf("the shared root changed:\n%s", cmp.Diff(before, after))
+			}
+			_, err = os.Lstat(filepath.Join(dir, "rootfs"))
+			if own := err == nil; own != tt.own {
+				t.Errorf("copied: %t, want %t", own, tt.own)
+			}
+			if tt.own {
+				if b, err := os.ReadFile(filepath.Join(dir, "rootfs", "etc", "passwd")); err != nil || string(b) != "root" {
+					t.Errorf("the copy lacks files: %q, %v", b, err)
+				}
+				if link, err := os.Readlink(filepath.Join(dir, "rootfs", "bin")); err != nil || link != "usr/bin" {
+					t.Errorf("the copy lacks links: %q, %v", link, err)
+				}
+			}
+		})
+	}
+}
+
+// tree lists the names and modes below dir.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		b.WriteString(name + " " + info.Mode().String() + "\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestTail(t *testing.T) {
+	var tail Tail
+	for range 100 {
+		if n, err := tail.Write([]byte(strings.Repeat("x", 100) + "\x1b[31m\n")); n != 106 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	got := tail.String()
+	if len(got) > tailBytes || strings.ContainsAny(got, "\x1b\n") || !strings.HasSuffix(got, "[31m") {
+		t.Errorf("%d bytes, %q", len(got), got[max(0, len(got)-20):])
+	}
+}
