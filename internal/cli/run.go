@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -63,7 +64,7 @@ not found.`,
   bulkhead run -v ./work:/work:ro -e MODE=test --timeout 30s -- python3 /work/job.py
   bulkhead run -f pod.yaml --image host`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return internalUnlessCoded(runCommand(cmd.Context(), s, f, args))
+			return runErrorCode(runCommand(cmd.Context(), s, f, args))
 		},
 	}
 	// 2, the code of a usage error elsewhere, may be the command's own here.
@@ -83,16 +84,22 @@ not found.`,
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
 	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
 	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain); with -f it replaces the pod's image")
-	cmd.MarkFlagsMutuallyExclusive("file", "min-boundary")
 	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions([]string{"gvisor", "runc"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("min-boundary", cobra.FixedCompletions([]string{"shared-kernel", "user-kernel", "virtual-machine"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// internalUnlessCoded gives errors of run the code that cannot be the
-// command's own, unless they have one.
-func internalUnlessCoded(err error) error {
-	return fault.WithCode(err, fault.Code(err, fault.Internal))
+// runErrorCode gives Bulkhead's own failures the code 125, bad input included:
+// any lower code may be the command's.
+func runErrorCode(err error) error {
+	if errors.Is(err, errSilent) {
+		return err
+	}
+	code := fault.Code(err, fault.Internal)
+	if code == fault.Usage {
+		code = fault.Internal
+	}
+	return fault.WithCode(err, code)
 }
 
 func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error {
@@ -106,6 +113,9 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 // request turns flags into what to run.
 func (f runFlags) request(ctx context.Context, s Streams, args []string) (runner.Request, error) {
 	if f.file != "" {
+		if f.minBoundary != "" {
+			return runner.Request{}, runUsage("-f and --min-boundary exclude each other", "the manifest's route decides; accept less by a waiver in bulkhead.yaml")
+		}
 		return f.podRequest(ctx, s, args)
 	}
 	if len(args) == 0 {

@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/bulkhead-dev/bulkhead/image"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/config"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
@@ -224,10 +225,16 @@ func podUser(spec *sandbox.Spec, pod *corev1.Pod, c corev1.Container) error {
 		spec.PrivilegeEscalation = sc.AllowPrivilegeEscalation != nil && *sc.AllowPrivilegeEscalation
 	}
 	if uid != nil {
+		// As in Kubernetes: without a group of its own the user is in group 0.
 		spec.User = sandbox.User{UID: uint32(*uid)}
 	}
 	if gid != nil {
 		spec.User.GID = uint32(*gid)
+	}
+	for i := range spec.Tmpfs {
+		if spec.Tmpfs[i].User == image.User() { // the home folder and its like follow the user
+			spec.Tmpfs[i].User = spec.User
+		}
 	}
 	for _, added := range caps.Add {
 		if !slices.Contains(kubeletCapabilities(), capability(added)) {
