@@ -43,7 +43,7 @@ func Build(ctx context.Context, log io.Writer) (Binaries, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", fmt.Errorf("making the cache folder: %w", err)
 	}
-	unlock, err := lock(dir + ".lock")
+	unlock, err := Lock(dir + ".lock")
 	if err != nil {
 		return "", err
 	}
@@ -71,15 +71,16 @@ func Build(ctx context.Context, log io.Writer) (Binaries, error) {
 	return Binaries(dir), nil
 }
 
-// lock waits until no other process builds: packages are tested side by side.
-func lock(path string) (unlock func(), err error) {
+// Lock waits until no other process holds path, a file that is made where it is
+// missing: packages are tested, and servers started by hand, side by side.
+func Lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("locking the cache folder: %w", err)
+		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("locking the cache folder: %w", err)
+		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
 	return func() { f.Close() }, nil
 }

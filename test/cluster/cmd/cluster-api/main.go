@@ -28,6 +28,15 @@ func run(ctx context.Context, args []string) error {
 	if len(args) != 1 || args[0] != "up" && args[0] != "down" {
 		return errors.New("usage: cluster-api up|down")
 	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	// Two at the same time would write over each other's tokens.
+	unlock, err := apiserver.Lock(dir + ".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := apiserver.StopIn(dir); err != nil || args[0] == "down" {
 		return err
 	}
