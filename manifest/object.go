@@ -46,6 +46,9 @@ type Object struct {
 	Value map[string]any
 
 	APIVersion, Kind, Namespace, Name string
+	// Unit is the chart or kustomization that it was rendered from; nil where it
+	// stands in File as it is.
+	Unit *Unit
 
 	marks []mark // of the whole document
 	root  int32  // that of the object

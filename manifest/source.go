@@ -100,7 +100,11 @@ func gather(sources []source, batches []Batch) Set {
 			s.Files++
 		}
 		if sources[i].form != "" && len(b.Objects) > 0 {
-			s.Units = append(s.Units, Unit{sources[i].form, sources[i].path})
+			unit := Unit{sources[i].form, sources[i].path}
+			s.Units = append(s.Units, unit)
+			for _, o := range b.Objects {
+				o.Unit = &unit
+			}
 		}
 		s.Objects = append(s.Objects, b.Objects...)
 		s.Errors = append(s.Errors, b.Errors...)
@@ -293,4 +297,18 @@ func fileError(path string, err error) *Error {
 		e.Reason, e.Hint = "not a regular file", "pipe it in instead: bulkhead check -"
 	}
 	return e
+}
+
+// ReadFile returns the text of a regular file whose manifests were read before.
+func ReadFile(path string) ([]byte, *Error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	return text, nil
 }

@@ -94,6 +94,7 @@ func allowed() map[string][]string {
 		"./internal/config": {"./boundary", "./manifest", "./risk", "./risk/rules"},
 		"./internal/report": {"./boundary", "./risk", "./risk/rules"},
 		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/report", "./manifest", "./risk", "./risk/rules"},
+		"./internal/harden": {"./internal/decide", "./internal/report", "./manifest", "./risk"},
 		// Charts, kustomizations and clusters to manifests, in a process of its own.
 		"./internal/kubewire": {},
 		"./internal/render":   {},
@@ -156,7 +157,7 @@ func TestImports(t *testing.T) {
 func TestDomainIsPure(t *testing.T) {
 	doesIO := []string{"os", "os/exec", "os/signal", "net", "net/http", "syscall", "io/ioutil", "golang.org/x/sys/unix", "log", "log/slog"}
 	for _, p := range packages(t) {
-		if !slices.Contains([]string{"./risk", "./risk/rules", "./boundary", "./policy", "./sandbox", "./internal/decide", "./internal/report"}, p.ImportPath) {
+		if !slices.Contains([]string{"./risk", "./risk/rules", "./boundary", "./policy", "./sandbox", "./internal/decide", "./internal/harden", "./internal/report"}, p.ImportPath) {
 			continue
 		}
 		for _, imported := range p.Imports {

@@ -132,6 +132,10 @@ type input struct {
 	aboutConfig []report.Notice
 	// bad: something could not be read.
 	bad bool
+	// decider and objects are what the outcome was made from; nil where only rows
+	// are asked for.
+	decider *decide.Decider
+	objects []*manifest.Object
 }
 
 // report is the outcome with everything that is said on standard error.
@@ -193,6 +197,9 @@ func readInput(ctx context.Context, s Streams, configPath string, inputs inputFl
 	}
 	errs := slices.Concat(set.Errors, notObjects(set.Other), outcome.Errors)
 	in := input{outcome: outcome, rules: decider.Rules(), bad: len(errs) > 0}
+	if !rowsOnly {
+		in.decider, in.objects = decider, set.Objects
+	}
 	in.aboutConfig = decider.Notices(outcome, slices.ContainsFunc(paths, isFolder))
 	for _, e := range errs {
 		complain(s.Err, e)

@@ -101,7 +101,7 @@ calls for, and proves that the boundary is there.`,
 		return usageError(err, fmt.Sprintf("see `%s --help`", cmd.CommandPath()))
 	})
 	root.AddCommand(newVersion(s))
-	root.AddCommand(newCheck(s), newExplain(s), newRules(s), newPolicy(s))
+	root.AddCommand(newCheck(s), newExplain(s), newHarden(s), newRules(s), newPolicy(s))
 	root.AddCommand(sandboxVerbs(s)...)
 	return root
 }

@@ -124,8 +124,9 @@ func (d *Decider) workload(pods []*manifest.Workload, ix *index) (Decision, erro
 	j.view = j.decisive
 	j.waive()
 	j.row.Role = j.w.Role
-	j.row.Patch = patch(o, j.open())
-	return Decision{Row: j.row, Workload: j.w, Requirement: j.requirement, Accepted: j.accepted, Waiver: j.waiver, Matched: j.matched}, nil
+	changes := j.open()
+	j.row.Patch = patch(o, changes)
+	return Decision{Row: j.row, Changes: changes, Workload: j.w, Requirement: j.requirement, Accepted: j.accepted, Waiver: j.waiver, Matched: j.matched}, nil
 }
 
 // judgement is the work on one workload; its steps run in the order of workload.

@@ -106,7 +106,7 @@ func (j *judgement) baseline() error {
 				f.Severity = rules.Info
 			}
 			if f.Patched = r.Set != nil; f.Patched {
-				j.change(m.Path, r.Set)
+				j.change(m.Path, j.more(m.Path, r.Set))
 			}
 			if r.Control == "securityContext.runAsNonRoot" && j.runsAsRoot(m.Path) {
 				j.change(sibling(m.Path, "runAsUser"), unprivileged)
@@ -114,6 +114,17 @@ func (j *judgement) baseline() error {
 		}
 	}
 	return nil
+}
+
+// more is a value to set; where both it and what stands there are lists, what
+// stands there stays.
+func (j *judgement) more(at manifest.Path, value any) any {
+	items, isList := value.([]any)
+	old, _ := manifest.Lookup(j.w.Pod, at)
+	if has, both := old.([]any); isList && both {
+		return append(slices.Clone(has), items...)
+	}
+	return value
 }
 
 // about says of which container a message is; "" is the whole pod, of which own

@@ -16,6 +16,9 @@ import (
 // was made from.
 type Decision struct {
 	Row report.Workload
+	// Changes are what mends the findings of which that is known: those of
+	// Row.Patch.
+	Changes []Change
 	// Workload is the pod; of several, the one that shows the highest class. Nil
 	// where only rows are kept.
 	Workload    *manifest.Workload

@@ -9,11 +9,19 @@ import (
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
-// change is one field to set in the workload's object.
+// Change is one field to set in the workload's object.
+type Change struct {
+	Path  manifest.Path
+	Value any
+	// Rule is that of the finding which it mends, Container its container ("" for
+	// the whole pod).
+	Rule, Container string
+}
+
+// change is a Change and the position of its finding.
 type change struct {
-	path    manifest.Path
-	value   any
-	finding int // the position of the finding that it mends
+	Change
+	finding int
 }
 
 // change notes a field of the pod to set, for the latest finding. A pod that is
@@ -22,16 +30,17 @@ func (j *judgement) change(at manifest.Path, value any) {
 	if j.w.Source != j.w.Object {
 		return
 	}
-	j.changes = append(j.changes, change{j.w.ObjectPath(at), value, len(j.row.Findings) - 1})
+	j.changes = append(j.changes, change{Change{Path: j.w.ObjectPath(at), Value: value}, len(j.row.Findings) - 1})
 }
 
 // open returns the changes for findings that count: what is waived is there on
 // purpose, and a patch must not take it away.
-func (j *judgement) open() []change {
-	var out []change
+func (j *judgement) open() []Change {
+	var out []Change
 	for _, c := range j.changes {
-		if j.row.Findings[c.finding].Counts() {
-			out = append(out, c)
+		if f := j.row.Findings[c.finding]; f.Counts() {
+			c.Rule, c.Container = f.Rule, f.Container
+			out = append(out, c.Change)
 		}
 	}
 	return out
@@ -39,7 +48,7 @@ func (j *judgement) open() []change {
 
 // patch renders changes as a strategic merge patch: list entries (containers)
 // are named by their name, so that it can be applied as it is.
-func patch(o *manifest.Object, changes []change) string {
+func patch(o *manifest.Object, changes []Change) string {
 	if len(changes) == 0 {
 		return ""
 	}
@@ -63,20 +72,20 @@ func patch(o *manifest.Object, changes []change) string {
 	return buf.String()
 }
 
-func apply(node *yaml.Node, o *manifest.Object, c change) {
-	for i, seg := range c.path {
+func apply(node *yaml.Node, o *manifest.Object, c Change) {
+	for i, seg := range c.Path {
 		switch key := seg.(type) {
 		case int:
-			v, _ := manifest.Lookup(o.Value, c.path[:i+1].Join("name"))
+			v, _ := manifest.Lookup(o.Value, c.Path[:i+1].Join("name"))
 			name, _ := v.(string)
 			node = entry(node, name)
 		case string:
-			if i == len(c.path)-1 {
-				set(node, key, valueNode(c.value))
+			if i == len(c.Path)-1 {
+				set(node, key, valueNode(c.Value))
 				return
 			}
 			kind := yaml.MappingNode
-			if _, list := c.path[i+1].(int); list {
+			if _, list := c.Path[i+1].(int); list {
 				kind = yaml.SequenceNode
 			}
 			node = child(node, key, kind)

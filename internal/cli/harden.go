@@ -1,0 +1,262 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-dev/bulkhead/internal/decide"
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/harden"
+	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/manifest"
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
+)
+
+// hardenFlags are the flags of harden.
+type hardenFlags struct {
+	diff, write, explain bool
+	outDir               string
+	all                  bool
+	output, failOn       string
+	config               string
+	inputs               inputFlags
+}
+
+func newHarden(s Streams) *cobra.Command {
+	var f hardenFlags
+	cmd := &cobra.Command{
+		Use:   "harden PATH...",
+		Short: "Rewrite manifests so that workloads have what check finds missing",
+		Long: `harden changes manifests in place of you: the RuntimeClass by the route of the
+workload's class, the five controls of the baseline, no API token that nothing
+uses. It changes LLM workloads; --all takes the others too. Bytes that need no
+change stay as they are, and running it twice changes nothing. A document that
+cannot be edited safely (a template, an anchor shared with others) stays as it
+is, and is named with the reason.
+
+It shows a diff and writes nothing, unless --write (each file is replaced as a
+whole or not at all) or --out-dir is given. What only a person can decide is said
+on standard error, with the next step.
+
+Exit code:
+  0  nothing at or above --fail-on stays
+  1  findings stay that only a person can decide
+  2  bad input or usage, or something could not be rewritten or written; the
+     rest is done all the same. Wins over 1.`,
+		Example: `  bulkhead harden examples/llm-stack
+  bulkhead harden --explain deploy/agent.yaml
+  bulkhead harden --write deploy/
+  bulkhead harden --out-dir hardened deploy/
+  bulkhead harden deploy/ | git apply`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError(errors.New("harden takes the paths to harden"), "name files or folders, or - for standard input")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), s, args) },
+	}
+	cmd.Flags().BoolVar(&f.diff, "diff", false, "show a unified diff and write nothing (the default)")
+	cmd.Flags().BoolVar(&f.write, "write", false, "rewrite the files, each as a whole or not at all")
+	cmd.Flags().StringVar(&f.outDir, "out-dir", "", "write what changes into this folder, and leave the files as they are")
+	cmd.Flags().BoolVar(&f.explain, "explain", false, "tell each change: the rule, before and after, what may break and how that shows")
+	cmd.Flags().BoolVar(&f.all, "all", false, "change also workloads that show nothing of an LLM")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "output format: text or json")
+	cmd.Flags().StringVar(&f.failOn, "fail-on", "error", "least severity that makes the exit code 1: error, warning or info")
+	cmd.Flags().StringVar(&f.config, "config", "", "configuration file (default: bulkhead.yaml here or in a parent folder)")
+	cmd.MarkFlagsMutuallyExclusive("diff", "write", "out-dir")
+	f.inputs.add(cmd)
+	complete(cmd, "output", "text", "json")
+	complete(cmd, "fail-on", "error", "warning", "info")
+	return cmd
+}
+
+func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
+	if err := oneOf("output", f.output, "text", "json"); err != nil {
+		return err
+	}
+	if err := oneOf("fail-on", f.failOn, "error", "warning", "info"); err != nil {
+		return err
+	}
+	h := &hardening{texts: map[string][]byte{}}
+	if slices.Contains(paths, "-") {
+		text, err := readStdin(s.In)
+		if err != nil {
+			return err
+		}
+		h.texts[stdinName], s.In = text, bytes.NewReader(text)
+	}
+	in, err := readInput(ctx, s, f.config, f.inputs, paths, false)
+	if err != nil {
+		return err
+	}
+	in.warn(s.Err)
+	h.input = in
+	if err := h.rewrite(f.all); err != nil {
+		return err
+	}
+	if f.write || f.outDir != "" {
+		h.save(paths, f.outDir)
+	}
+	if err := f.print(s, h.result()); err != nil {
+		return fault.WithCode(fmt.Errorf("writing: %w", err), fault.Usage)
+	}
+	if in.bad || len(h.refused) > 0 {
+		return exitWith(fault.Usage)
+	}
+	if h.after.Report().Worst(rules.Severity(f.failOn)) {
+		return exitWith(fault.Findings)
+	}
+	return nil
+}
+
+const (
+	stdinName = "<stdin>"
+	maxStdin  = 256 << 20
+)
+
+func readStdin(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxStdin+1))
+	if err == nil && len(text) > maxStdin {
+		err = fmt.Errorf("more than %d MiB", maxStdin>>20)
+	}
+	if err != nil {
+		return nil, usageError(fmt.Errorf("reading standard input: %w", err), "name files instead")
+	}
+	return text, nil
+}
+
+// hardening is the work of one call.
+type hardening struct {
+	input   input
+	plans   []harden.Plan
+	texts   map[string][]byte // of files with changes, as they were read
+	files   []rewritten       // that change
+	refused []*manifest.Error
+	after   decide.Outcome // of what the files will be
+}
+
+// rewritten is a file, before and after.
+type rewritten struct {
+	path     string
+	old, new []byte
+	written  string // where; "" for nowhere
+}
+
+// rewrite plans the changes, makes them in memory and judges the result.
+func (h *hardening) rewrite(all bool) error {
+	h.plans = harden.Plans(h.input.outcome, all)
+	edits := harden.Edits(h.plans)
+	objects := map[string][]*manifest.Object{} // of what the files will be
+	for _, path := range slices.Sorted(maps.Keys(edits)) {
+		old, err := h.text(path)
+		if err != nil {
+			h.refused = append(h.refused, err)
+			continue
+		}
+		text, refused := manifest.Rewrite(old, edits[path], manifest.DefaultLimits())
+		h.refused = append(h.refused, refused...)
+		if bytes.Equal(old, text) {
+			continue
+		}
+		h.files = append(h.files, rewritten{path: path, old: old, new: text})
+		objects[path] = manifest.Read(path, bytes.NewReader(text), manifest.DefaultLimits()).Objects
+	}
+	h.keep()
+	seen := map[string]int{}
+	now := slices.Clone(h.input.objects)
+	for i, o := range now {
+		if list := objects[o.File]; len(list) > 0 && o.Unit == nil {
+			now[i] = list[seen[o.File]%len(list)]
+			seen[o.File]++
+		}
+	}
+	var err error
+	h.after, err = h.input.decider.Decide(now)
+	return err
+}
+
+// text returns a file as it is now; Rewrite sees whether it is what was read.
+func (h *hardening) text(path string) ([]byte, *manifest.Error) {
+	if text, ok := h.texts[path]; ok {
+		return text, nil
+	}
+	return manifest.ReadFile(path)
+}
+
+// keep notes the plans whose documents were refused.
+func (h *hardening) keep() {
+	for i := range h.plans {
+		o := h.plans[i].Decision.Workload.Object
+		at, _ := o.Position(nil)
+		for _, e := range h.refused {
+			if e.File == o.File && (e.Line == 0 || e.Line == at.Line) && h.plans[i].Kept == "" {
+				h.plans[i].Kept = e.Reason
+			}
+		}
+	}
+}
+
+// result is what is reported.
+func (h *hardening) result() report.Hardening {
+	out := report.Hardening{Workloads: []report.Hardened{}, Files: []report.Diff{}, Refused: []report.Notice{}}
+	planned := map[*manifest.Object]harden.Plan{}
+	for _, p := range h.plans {
+		planned[p.Decision.Workload.Object] = p
+	}
+	for i, d := range h.after.Decisions {
+		was := h.input.outcome.Decisions[i]
+		p, ok := planned[was.Workload.Object]
+		if !ok {
+			p = harden.Plan{Decision: was}
+		}
+		row := p.Row(d.Row.Findings)
+		if len(row.Changes)+len(row.Findings) > 0 {
+			out.Workloads = append(out.Workloads, row)
+		}
+	}
+	for _, f := range h.files {
+		name := f.path
+		text := diff.Diff("a/"+name, f.old, "b/"+name, f.new)
+		out.Files = append(out.Files, report.Diff{File: f.path, Written: f.written, Diff: string(text)})
+	}
+	for _, e := range h.refused {
+		out.Refused = append(out.Refused, report.Notice{Level: rules.Error, File: e.File, Line: e.Line, Column: e.Column, Message: e.Reason, Next: e.Hint})
+	}
+	out.Count()
+	return out
+}
+
+func (f hardenFlags) print(s Streams, h report.Hardening) error {
+	if f.output == "json" {
+		return report.WriteHardeningJSON(s.Out, h)
+	}
+	for _, r := range h.Refused {
+		complain(s.Err, &manifest.Error{File: r.File, Line: r.Line, Column: r.Column, Reason: r.Message, Hint: r.Next})
+	}
+	var err error
+	switch {
+	case f.explain:
+		err = report.WriteHardeningExplained(s.Out, h, coloured(s.Out))
+	case f.write, f.outDir != "":
+		for _, d := range h.Files {
+			if d.Written != "" {
+				fmt.Fprintln(s.Out, report.Plain(d.Written))
+			}
+		}
+	default:
+		err = report.WriteDiff(s.Out, h.Files, coloured(s.Out))
+	}
+	if err != nil {
+		return err
+	}
+	return report.WriteHardeningLeft(s.Err, h, coloured(s.Err))
+}

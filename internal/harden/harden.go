@@ -1,0 +1,103 @@
+// Package harden says what to change in workloads so that they have what package
+// decide finds missing, as far as that can be done without asking a person, and
+// what each change may break. It is pure: decisions in, changes out.
+package harden
+
+import (
+	"cmp"
+
+	"github.com/bulkhead-dev/bulkhead/internal/decide"
+	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/manifest"
+	"github.com/bulkhead-dev/bulkhead/risk"
+)
+
+// Plan is what to change in one workload.
+type Plan struct {
+	Decision decide.Decision
+	Changes  []Change
+	// Kept says why the object is not changed although changes are known; "" where
+	// it is.
+	Kept string
+}
+
+// Change is one field to set, and what a person has to know about it.
+type Change struct {
+	manifest.Change
+	// Rule is that of the finding which it mends.
+	Rule string
+	// Before is what stood there; nil where the field was missing.
+	Before any
+	// Breaks says what may stop working, and See how that shows.
+	Breaks, See string
+}
+
+// Plans returns what to change, for the workloads that there is something to
+// change in, in the order of the decisions. all: also those that show nothing of
+// an LLM.
+func Plans(out decide.Outcome, all bool) []Plan {
+	var plans []Plan
+	for _, d := range out.Decisions {
+		if d.Row.RiskClass == risk.None && !all {
+			continue
+		}
+		p := Plan{Decision: d}
+		for _, c := range d.Changes {
+			p.add(c.Rule, c.Path, c.Value)
+		}
+		if len(p.Changes) == 0 {
+			continue
+		}
+		if u := d.Workload.Object.Unit; u != nil {
+			p.Kept = "it is rendered by the " + string(u.Form) + " " + u.Path
+		}
+		plans = append(plans, p)
+	}
+	return plans
+}
+
+func (p *Plan) add(rule string, at manifest.Path, value any) {
+	c := Change{Change: manifest.Change{Object: p.Decision.Workload.Object, Path: at, Value: value}, Rule: rule}
+	c.Before, _ = manifest.Lookup(c.Object.Whole().Value, at)
+	c.First = rule == "boundary" || rule == "api-token"
+	known := effects()[rule]
+	c.Breaks, c.See = known.breaks, known.see
+	p.Changes = append(p.Changes, c)
+}
+
+// Edits returns the changes of all plans by the file that they are in.
+func Edits(plans []Plan) map[string][]manifest.Change {
+	out := map[string][]manifest.Change{}
+	for _, p := range plans {
+		if p.Kept != "" {
+			continue
+		}
+		for _, c := range p.Changes {
+			out[c.Object.File] = append(out[c.Object.File], c.Change)
+		}
+	}
+	return out
+}
+
+// Row returns the plan as it is reported. left are the findings that stay.
+func (p Plan) Row(left []report.Finding) report.Hardened {
+	row := p.Decision.Row
+	out := report.Hardened{
+		File: row.File, Line: row.Line, Kind: row.Kind, Namespace: row.Namespace, Name: row.Name,
+		RiskClass: row.RiskClass, Changes: []report.Change{}, Findings: left, Kept: p.Kept,
+	}
+	if left == nil {
+		out.Findings = []report.Finding{}
+	}
+	for _, c := range p.Changes {
+		pos, _ := c.Object.Position(c.Path)
+		out.Changes = append(out.Changes, report.Change{
+			Rule: c.Rule, Path: c.Path.String(), Line: pos.Line, Before: show(c, c.Before), After: show(c, c.Value), Breaks: c.Breaks, See: c.See,
+		})
+	}
+	return out
+}
+
+func show(c Change, v any) string {
+	return cmp.Or(report.Value(c.Path.String(), v), text(v))
+}
