@@ -334,8 +334,11 @@ func (e *editor) fill(a *addition) *refusal {
 	if bad != nil {
 		return bad
 	}
-	inBlock := a.key != nil && a.parent.Style&yaml.FlowStyle == 0 && a.key.Line == n.Line && n.Anchor == "" && n.Tag != "!"
-	if !inBlock {
+	inBlock := a.key != nil && a.parent.Style&yaml.FlowStyle == 0 && n.Anchor == ""
+	switch {
+	case inBlock && a.key.Line < n.Line && !t.set:
+		return e.fillBelow(n, t, end)
+	case !inBlock || a.key.Line != n.Line:
 		return e.fillFlow(n, t, end)
 	}
 	colon, bad := e.finish(a.key)
@@ -359,6 +362,19 @@ func (e *editor) fill(a *addition) *refusal {
 		deeper = e.form.dash
 	}
 	e.insert(eol, t, a.key.Column-1+deeper)
+	return nil
+}
+
+// fillBelow is fill where {} stands on the line below its key.
+func (e *editor) fillBelow(n *yaml.Node, t *tree, end int) *refusal {
+	at, bad := e.begin(n)
+	if bad != nil {
+		return bad
+	}
+	indent := at - (bytes.LastIndexByte(e.text[:at], '\n') + 1)
+	lines := e.form.block(t, indent)
+	lines[0] = lines[0][indent:]
+	e.splices = append(e.splices, splice{at: at, upto: end, with: strings.Join(lines, e.form.end), indent: indent})
 	return nil
 }
 

@@ -26,6 +26,9 @@ type Workload struct {
 	// Bare says why the pod has no spec: its controller writes it, or it is in an
 	// object that was not read. "" where it has one.
 	Bare string
+	// Assembled: the pod is put together from fields of its kind. There is no
+	// telling which other fields of a pod the kind has.
+	Assembled bool
 	// Unknown are fields of the pod that the API server does not know and drops
 	// with a warning, as paths in Source: mostly typos, and a typo in a security
 	// field is a hole.
@@ -216,6 +219,7 @@ func (s *Scheme) pod(o *Object, p *pod, at Path) (*Workload, *Error) {
 	if len(p.spec) == 0 {
 		spec, meta, err = s.template(w)
 	} else {
+		w.Assembled = true
 		spec, meta, err = s.assemble(w, p)
 	}
 	if err != nil || spec == nil {

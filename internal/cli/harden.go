@@ -153,7 +153,10 @@ type rewritten struct {
 
 // rewrite plans the changes, makes them in memory and judges the result.
 func (h *hardening) rewrite(all bool) error {
-	h.plans = harden.Plans(h.input.outcome, all)
+	var err error
+	if h.plans, err = harden.Plans(h.input.outcome, all); err != nil {
+		return err
+	}
 	edits := harden.Edits(h.plans)
 	objects := map[string][]*manifest.Object{} // of what the files will be
 	for _, path := range slices.Sorted(maps.Keys(edits)) {
@@ -179,7 +182,6 @@ func (h *hardening) rewrite(all bool) error {
 			seen[o.File]++
 		}
 	}
-	var err error
 	h.after, err = h.input.decider.Decide(now)
 	return err
 }

@@ -105,7 +105,7 @@ func replace(path string, paths []string, old, text []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(temp)
+			_ = os.Remove(temp)
 		}
 	}()
 	// Whoever wrote meanwhile must not lose it.
@@ -145,7 +145,7 @@ func prepare(dir string, like fs.FileInfo, text []byte) (name string, err error)
 			err = closeErr
 		}
 		if err != nil {
-			os.Remove(f.Name())
+			_ = os.Remove(f.Name())
 		}
 	}()
 	if err := f.Chmod(like.Mode().Perm()); err != nil {
@@ -185,7 +185,7 @@ func export(path string, paths []string, outDir string, text []byte) (string, er
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if err := root.MkdirAll(filepath.Dir(rel), 0o755); err != nil {
 		return "", err
 	}

@@ -126,7 +126,7 @@ func (d *Decider) workload(pods []*manifest.Workload, ix *index) (Decision, erro
 	j.row.Role = j.w.Role
 	changes := j.open()
 	j.row.Patch = patch(o, changes)
-	return Decision{Row: j.row, Changes: changes, Workload: j.w, Requirement: j.requirement, Accepted: j.accepted, Waiver: j.waiver, Matched: j.matched}, nil
+	return Decision{Row: j.row, Changes: changes, Pods: pods, Workload: j.w, Requirement: j.requirement, Accepted: j.accepted, Waiver: j.waiver, Matched: j.matched}, nil
 }
 
 // judgement is the work on one workload; its steps run in the order of workload.

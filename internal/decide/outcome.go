@@ -21,7 +21,9 @@ type Decision struct {
 	Changes []Change
 	// Workload is the pod; of several, the one that shows the highest class. Nil
 	// where only rows are kept.
-	Workload    *manifest.Workload
+	Workload *manifest.Workload
+	// Pods are all of its pods. Nil where only rows are kept.
+	Pods        []*manifest.Workload
 	Requirement boundary.Requirement
 	// Accepted is the boundary that is enough when the waivers in force count:
 	// Requirement.Boundary, or a weaker one.
@@ -107,7 +109,7 @@ func (d *Decider) object(o *manifest.Object, refs manifest.Referred, ix *index) 
 	}
 	j.decided = true
 	if d.rowsOnly {
-		j.decision.Workload = nil
+		j.decision.Workload, j.decision.Pods = nil, nil
 	}
 	return j
 }

@@ -18,9 +18,11 @@ type Change struct {
 	Rule, Container string
 }
 
-// change is a Change and the position of its finding.
+// change is a Change, where it is in which pod, and the position of its finding.
 type change struct {
 	Change
+	w       *manifest.Workload
+	pod     manifest.Path
 	finding int
 }
 
@@ -30,18 +32,22 @@ func (j *judgement) change(at manifest.Path, value any) {
 	if j.w.Source != j.w.Object {
 		return
 	}
-	j.changes = append(j.changes, change{Change{Path: j.w.ObjectPath(at), Value: value}, len(j.row.Findings) - 1})
+	j.changes = append(j.changes, change{Change{Path: j.w.ObjectPath(at), Value: value}, j.w, at, len(j.row.Findings) - 1})
 }
 
 // open returns the changes for findings that count: what is waived is there on
 // purpose, and a patch must not take it away.
 func (j *judgement) open() []Change {
-	var out []Change
+	var open []change
 	for _, c := range j.changes {
 		if f := j.row.Findings[c.finding]; f.Counts() {
 			c.Rule, c.Container = f.Rule, f.Container
-			out = append(out, c.Change)
+			open = append(open, c)
 		}
+	}
+	var out []Change
+	for _, c := range lift(open) {
+		out = append(out, c.Change)
 	}
 	return out
 }

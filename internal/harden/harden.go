@@ -5,6 +5,8 @@ package harden
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
@@ -35,7 +37,11 @@ type Change struct {
 // Plans returns what to change, for the workloads that there is something to
 // change in, in the order of the decisions. all: also those that show nothing of
 // an LLM.
-func Plans(out decide.Outcome, all bool) []Plan {
+func Plans(out decide.Outcome, all bool) ([]Plan, error) {
+	catalogue, err := images()
+	if err != nil {
+		return nil, err
+	}
 	var plans []Plan
 	for _, d := range out.Decisions {
 		if d.Row.RiskClass == risk.None && !all {
@@ -45,25 +51,45 @@ func Plans(out decide.Outcome, all bool) []Plan {
 		for _, c := range d.Changes {
 			p.add(c.Rule, c.Path, c.Value)
 		}
+		for _, w := range d.Pods {
+			if w.Source == d.Workload.Object && w.Bare == "" && !w.Assembled {
+				pod := &podPlan{Plan: &p, images: catalogue, w: w, grown: map[string]int{}}
+				pod.pod()
+			}
+		}
 		if len(p.Changes) == 0 {
 			continue
 		}
-		if u := d.Workload.Object.Unit; u != nil {
-			p.Kept = "it is rendered by the " + string(u.Form) + " " + u.Path
-		}
+		p.Kept = kept(d)
 		plans = append(plans, p)
 	}
-	return plans
+	return plans, nil
 }
 
-func (p *Plan) add(rule string, at manifest.Path, value any) {
+// kept says why an object is not rewritten; "" where it is.
+func kept(d decide.Decision) string {
+	if u := d.Workload.Unit; u != nil {
+		return "it is rendered by the " + string(u.Form) + " " + u.Path
+	}
+	if slices.ContainsFunc(d.Pods, func(w *manifest.Workload) bool { return w.Assembled }) {
+		return "its pods are put together from fields of " + d.Row.Kind + ", of which not every field of a pod is one: set what its controller takes"
+	}
+	return ""
+}
+
+func (p *Plan) add(rule string, at manifest.Path, value any) *Change {
 	c := Change{Change: manifest.Change{Object: p.Decision.Workload.Object, Path: at, Value: value}, Rule: rule}
 	c.Before, _ = manifest.Lookup(c.Object.Whole().Value, at)
-	c.First = rule == "boundary" || rule == "api-token"
+	c.First = !slices.Contains(at, any("containers")) && !slices.Contains(at, any("initContainers")) && !slices.Contains(at, any("volumes"))
 	known := effects()[rule]
 	c.Breaks, c.See = known.breaks, known.see
 	p.Changes = append(p.Changes, c)
+	return &p.Changes[len(p.Changes)-1]
 }
+
+// tell says what the change may break and how that shows, where that is more than
+// its rule knows.
+func (c *Change) tell(breaks, see string) { c.Breaks, c.See = breaks, see }
 
 // Edits returns the changes of all plans by the file that they are in.
 func Edits(plans []Plan) map[string][]manifest.Change {
@@ -101,3 +127,5 @@ func (p Plan) Row(left []report.Finding) report.Hardened {
 func show(c Change, v any) string {
 	return cmp.Or(report.Value(c.Path.String(), v), text(v))
 }
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
