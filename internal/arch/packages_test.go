@@ -94,7 +94,7 @@ func allowed() map[string][]string {
 		"./internal/config": {"./boundary", "./manifest", "./risk", "./risk/rules"},
 		"./internal/report": {"./boundary", "./risk", "./risk/rules"},
 		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/report", "./manifest", "./risk", "./risk/rules"},
-		"./internal/harden": {"./internal/decide", "./internal/report", "./manifest", "./risk"},
+		"./internal/harden": {"./boundary", "./internal/decide", "./internal/report", "./manifest", "./risk", "./risk/rules"},
 		// Charts, kustomizations and clusters to manifests, in a process of its own.
 		"./internal/kubewire": {},
 		"./internal/render":   {},

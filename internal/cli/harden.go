@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
@@ -17,6 +16,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/harden"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
+	"github.com/bulkhead-dev/bulkhead/risk"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
 
@@ -106,13 +106,17 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 	if f.write || f.outDir != "" {
 		h.save(paths, f.outDir)
 	}
-	if err := f.print(s, h.result()); err != nil {
+	result, err := h.result(f.all)
+	if err != nil {
+		return err
+	}
+	if err := f.print(s, result); err != nil {
 		return fault.WithCode(fmt.Errorf("writing: %w", err), fault.Usage)
 	}
 	if in.bad || len(h.refused) > 0 {
 		return exitWith(fault.Usage)
 	}
-	if h.after.Report().Worst(rules.Severity(f.failOn)) {
+	if result.Worst(rules.Severity(f.failOn)) {
 		return exitWith(fault.Findings)
 	}
 	return nil
@@ -208,7 +212,7 @@ func (h *hardening) keep() {
 }
 
 // result is what is reported.
-func (h *hardening) result() report.Hardening {
+func (h *hardening) result(all bool) (report.Hardening, error) {
 	out := report.Hardening{Workloads: []report.Hardened{}, Files: []report.Diff{}, Refused: []report.Notice{}}
 	planned := map[*manifest.Object]harden.Plan{}
 	for _, p := range h.plans {
@@ -217,24 +221,28 @@ func (h *hardening) result() report.Hardening {
 	for i, d := range h.after.Decisions {
 		was := h.input.outcome.Decisions[i]
 		p, ok := planned[was.Workload.Object]
-		if !ok {
+		switch {
+		case !ok && was.Row.RiskClass == risk.None && !all:
+			continue
+		case !ok:
 			p = harden.Plan{Decision: was}
 		}
-		row := p.Row(d.Row.Findings)
+		row, err := p.Row(d)
+		if err != nil {
+			return out, err
+		}
 		if len(row.Changes)+len(row.Findings) > 0 {
 			out.Workloads = append(out.Workloads, row)
 		}
 	}
 	for _, f := range h.files {
-		name := f.path
-		text := diff.Diff("a/"+name, f.old, "b/"+name, f.new)
-		out.Files = append(out.Files, report.Diff{File: f.path, Written: f.written, Diff: string(text)})
+		out.Files = append(out.Files, report.Diff{File: f.path, Written: f.written, Diff: report.UnifiedDiff(f.path, f.old, f.new)})
 	}
 	for _, e := range h.refused {
 		out.Refused = append(out.Refused, report.Notice{Level: rules.Error, File: e.File, Line: e.Line, Column: e.Column, Message: e.Reason, Next: e.Hint})
 	}
 	out.Count()
-	return out
+	return out, nil
 }
 
 func (f hardenFlags) print(s Streams, h report.Hardening) error {

@@ -5,9 +5,11 @@ package harden
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
@@ -105,14 +107,15 @@ func Edits(plans []Plan) map[string][]manifest.Change {
 	return out
 }
 
-// Row returns the plan as it is reported. left are the findings that stay.
-func (p Plan) Row(left []report.Finding) report.Hardened {
+// Row returns the plan as it is reported. after is what is decided about the
+// workload as it will be.
+func (p Plan) Row(after decide.Decision) (report.Hardened, error) {
 	row := p.Decision.Row
 	out := report.Hardened{
 		File: row.File, Line: row.Line, Kind: row.Kind, Namespace: row.Namespace, Name: row.Name,
-		RiskClass: row.RiskClass, Changes: []report.Change{}, Findings: left, Kept: p.Kept,
+		RiskClass: row.RiskClass, Changes: []report.Change{}, Findings: slices.Clone(after.Row.Findings), Kept: p.Kept,
 	}
-	if left == nil {
+	if out.Findings == nil {
 		out.Findings = []report.Finding{}
 	}
 	for _, c := range p.Changes {
@@ -120,8 +123,26 @@ func (p Plan) Row(left []report.Finding) report.Hardened {
 		out.Changes = append(out.Changes, report.Change{
 			Rule: c.Rule, Path: c.Path.String(), Line: pos.Line, Before: show(c, c.Before), After: show(c, c.Value), Breaks: c.Breaks, See: c.See,
 		})
+		if c.Rule == "boundary" {
+			clusterFirst(out.Findings, fmt.Sprint(c.Value))
+		}
 	}
-	return out
+	refusals, err := refusals(after)
+	out.Findings = append(out.Findings, refusals...)
+	return out, err
+}
+
+// clusterFirst says what the cluster needs before a workload can start with the
+// RuntimeClass that it was given, where the input does not have that.
+func clusterFirst(findings []report.Finding, name string) {
+	for i, f := range findings {
+		if f.Rule != "boundary-unknown" {
+			continue
+		}
+		rt := boundary.Runtime(name)
+		findings[i].Message = fmt.Sprintf("the cluster needs RuntimeClass %s first: it is not in the input, and without it the pod is not started", name)
+		findings[i].Fix = fmt.Sprintf("kubectl get runtimeclass %s; where there is none, install the runtime on the nodes and add a RuntimeClass %s with handler %s; then name it with the input", name, name, rt.Handler())
+	}
 }
 
 func show(c Change, v any) string {

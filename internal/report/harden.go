@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/risk"
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
 
 // HardeningVersion names the form of a Hardening in JSON.
@@ -28,7 +29,7 @@ type HardeningSummary struct {
 	Changes   int `json:"changes"`
 	Files     int `json:"files"`
 	Refused   int `json:"refused"`
-	Findings  int `json:"findings"` // that stay and count
+	Findings  int `json:"findings"` // that stay, count and are more than info
 }
 
 // Hardened is one workload.
@@ -74,11 +75,23 @@ func (h *Hardening) Count() {
 			h.Summary.Changes += len(w.Changes)
 		}
 		for _, f := range w.Findings {
-			if f.Counts() {
+			if f.Counts() && f.Severity != rules.Info {
 				h.Summary.Findings++
 			}
 		}
 	}
+}
+
+// Worst reports whether a finding that stays counts and is at least as severe.
+func (h Hardening) Worst(s rules.Severity) bool {
+	for _, w := range h.Workloads {
+		for _, f := range w.Findings {
+			if f.Counts() && severityRank(f.Severity) >= severityRank(s) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // WriteHardeningJSON writes it as JSON.
@@ -160,6 +173,9 @@ func WriteHardeningLeft(w io.Writer, h Hardening, colour bool) error {
 			p.wrapped("  "+p.style(yellow, "kept    ")+" ", Plain(fmt.Sprintf("%s were not made: %s", plural(len(row.Changes), "change"), row.Kept)))
 		}
 		for _, f := range row.Findings {
+			if f.Severity == rules.Info {
+				continue // -o json has them
+			}
 			name, style := word(f.Severity, f.Counts())
 			p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", Plain(f.Message)+" "+p.style(dim, "["+Plain(f.Rule)+"]"))
 			if f.Counts() && f.Fix != "" {

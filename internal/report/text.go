@@ -26,17 +26,21 @@ var secretPatterns = []*regexp.Regexp{
 // Redact returns a value as a report may show it: what looks like a secret is
 // replaced, and long values are cut.
 func Redact(s string) string {
+	s = strings.TrimSpace(redactSecrets(s))
+	if utf8.RuneCountInString(s) > maxValue {
+		runes := []rune(s)
+		s = string(runes[:maxValue-1]) + "…"
+	}
+	return s
+}
+
+func redactSecrets(s string) string {
 	for i, re := range secretPatterns {
 		tail := ""
 		if i == 2 {
 			tail = "@"
 		}
 		s = re.ReplaceAllString(s, "${1}"+redacted+tail)
-	}
-	s = strings.TrimSpace(s)
-	if utf8.RuneCountInString(s) > maxValue {
-		runes := []rune(s)
-		s = string(runes[:maxValue-1]) + "…"
 	}
 	return s
 }
