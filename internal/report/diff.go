@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/rogpeppe/go-internal/diff"
+	udiff "github.com/aymanbagabas/go-udiff"
 )
 
 // UnifiedDiff returns what changes in a file as a patch for `patch -p1` and `git
@@ -14,7 +14,10 @@ import (
 // replaced, and then the text is for people and no patch.
 func UnifiedDiff(name string, before, after []byte) string {
 	name = strings.TrimLeft(name, "/")
-	text := string(diff.Diff("a/"+name, before, "b/"+name, after))
+	text, err := udiff.ToUnified("a/"+name, "b/"+name, string(before), edits(string(before), string(after)), udiff.DefaultContextLines)
+	if err != nil {
+		return "" // edits of a text always apply to it
+	}
 	var out strings.Builder
 	var h hunk
 	for line := range strings.Lines(text) {
@@ -22,7 +25,9 @@ func UnifiedDiff(name string, before, after []byte) string {
 		case strings.HasPrefix(line, "@@"):
 			h.write(&out)
 			h = hunk{}
-			_, _ = fmt.Sscanf(line, "@@ -%d,%d +%d", &h.old, new(int), &h.new)
+			from, to, _ := strings.Cut(strings.TrimPrefix(line, "@@ -"), " +")
+			_, _ = fmt.Sscanf(from, "%d", &h.old)
+			_, _ = fmt.Sscanf(to, "%d", &h.new)
 		case h.old == 0 && h.new == 0:
 			out.WriteString(line)
 		case line[0] == '\\': // about the line before
@@ -33,6 +38,46 @@ func UnifiedDiff(name string, before, after []byte) string {
 	}
 	h.write(&out)
 	return out.String()
+}
+
+// edits compares the texts document by document: they have as many, and the
+// library gives up on looking for the shortest difference after some hundred lines.
+func edits(before, after string) []udiff.Edit {
+	const marker = "\n---"
+	was, is := strings.SplitAfter(before, marker), strings.SplitAfter(after, marker)
+	if len(was) != len(is) {
+		return udiff.Lines(before, after)
+	}
+	var out []udiff.Edit
+	at := 0
+	for i := range was {
+		found := udiff.Lines(was[i], is[i])
+		for k, e := range found {
+			end := len(was[i])
+			if k+1 < len(found) {
+				end = found[k+1].Start
+			}
+			e = down(e, was[i][:end])
+			e.Start, e.End = e.Start+at, e.End+at
+			out = append(out, e)
+		}
+		at += len(was[i])
+	}
+	return out
+}
+
+// down moves lines that are added as far down as the text is the same: an entry
+// of a list then begins with its dash.
+func down(e udiff.Edit, text string) udiff.Edit {
+	for e.Start == e.End {
+		first, _, more := strings.Cut(e.New, "\n")
+		if first += "\n"; !more || !strings.HasPrefix(text[e.Start:], first) {
+			break
+		}
+		e.New = e.New[len(first):] + first
+		e.Start, e.End = e.Start+len(first), e.End+len(first)
+	}
+	return e
 }
 
 // hunk is a part of a diff: the numbers of its first lines, and its lines with
