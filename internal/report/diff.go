@@ -165,7 +165,6 @@ func hide(line string) string {
 	return redactSecrets(line)
 }
 
-//nolint:gochecknoglobals // tables that nothing writes to
 var (
 	envLine   = regexp.MustCompile(`(\bvalue["']?\s*:\s+)("[^"]*"|'[^']*'|[^\s,}\]][^,}\]\r\n]*)`)
 	plainLine = regexp.MustCompile(`^[ +-]\s*[A-Za-z]+: *(true|false|\d+)?\s*$`)
