@@ -1,5 +1,6 @@
-// Package apiserver builds a real etcd, kube-apiserver and kubectl from their
-// Go modules and runs them on loopback, for tests that ask the API server itself.
+// Package apiserver builds a real etcd, kube-apiserver, kube-controller-manager and
+// kubectl from their Go modules and runs them on loopback, for tests that ask
+// the API server itself.
 package apiserver
 
 import (
@@ -17,7 +18,8 @@ import (
 	"syscall"
 )
 
-// Binaries is a folder with etcd, kube-apiserver and kubectl.
+// Binaries is a folder with etcd, kube-apiserver, kube-controller-manager and
+// kubectl.
 type Binaries string
 
 func (b Binaries) path(name string) string { return filepath.Join(string(b), name) }
@@ -30,7 +32,15 @@ func Build(ctx context.Context, log io.Writer) (Binaries, error) {
 	if err != nil {
 		return "", err
 	}
-	versions, err := pinned(module)
+	dir, err := build(ctx, log, module, "kubernetes", []string{"k8s.io/kubernetes ", "go.etcd.io/etcd/server/v3 "},
+		"k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager", "k8s.io/kubernetes/cmd/kubectl", "./components/etcd")
+	return Binaries(dir), err
+}
+
+// build returns a folder of the cache with the programs of a module, which it
+// builds where they are missing. The folder goes by what go.mod says of the pins.
+func build(ctx context.Context, log io.Writer, module, name string, pins []string, programs ...string) (string, error) {
+	versions, err := pinned(module, pins)
 	if err != nil {
 		return "", err
 	}
@@ -38,8 +48,8 @@ func Build(ctx context.Context, log io.Writer) (Binaries, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding the cache folder: %w", err)
 	}
-	digest := sha256.Sum256([]byte(versions + runtime.Version()))
-	dir := filepath.Join(cache, "bulkhead-test", "kubernetes-"+hex.EncodeToString(digest[:6]))
+	digest := sha256.Sum256([]byte(versions + runtime.Version() + strings.Join(programs, " ")))
+	dir := filepath.Join(cache, "bulkhead-test", name+"-"+hex.EncodeToString(digest[:6]))
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", fmt.Errorf("making the cache folder: %w", err)
 	}
@@ -49,26 +59,25 @@ func Build(ctx context.Context, log io.Writer) (Binaries, error) {
 	}
 	defer unlock()
 	if _, err := os.Stat(dir); err == nil {
-		return Binaries(dir), nil
+		return dir, nil
 	}
-	fmt.Fprintf(log, "building etcd, kube-apiserver and kubectl into %s (once; some minutes)\n", dir)
+	fmt.Fprintf(log, "building %s into %s (once; some minutes)\n", strings.Join(programs, ", "), dir)
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".building-")
 	if err != nil {
 		return "", fmt.Errorf("making the cache folder: %w", err)
 	}
 	defer os.RemoveAll(tmp)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", tmp+"/",
-		"k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl", "./components/etcd")
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", tmp + "/"}, programs...)...)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = log
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("building a Kubernetes API server: %w", err)
+		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		return "", fmt.Errorf("keeping the programs: %w", err)
 	}
-	return Binaries(dir), nil
+	return dir, nil
 }
 
 // Lock waits until no other process holds path, a file that is made where it is
@@ -86,20 +95,20 @@ func Lock(path string) (unlock func(), err error) {
 }
 
 // pinned returns the lines of go.mod with the versions of what is built.
-func pinned(module string) (string, error) {
+func pinned(module string, pins []string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(module, "go.mod"))
 	if err != nil {
 		return "", fmt.Errorf("reading the pinned versions: %w", err)
 	}
 	var lines []string
 	for line := range strings.Lines(string(text)) {
-		for _, name := range []string{"k8s.io/kubernetes ", "go.etcd.io/etcd/server/v3 "} {
-			if strings.HasPrefix(strings.TrimSpace(line), name) {
+		for _, name := range pins {
+			if strings.HasPrefix(strings.TrimPrefix(strings.TrimSpace(line), "require "), name) {
 				lines = append(lines, strings.TrimSpace(line))
 			}
 		}
 	}
-	if len(lines) != 2 {
+	if len(lines) != len(pins) {
 		return "", fmt.Errorf("reading the pinned versions: go.mod has %q", lines)
 	}
 	return strings.Join(lines, "\n"), nil

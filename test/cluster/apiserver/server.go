@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -21,11 +22,14 @@ import (
 // readyTimeout bounds the time until the API server answers.
 const readyTimeout = 90 * time.Second
 
-// Server is a running etcd and API server.
+// Server is a running etcd and API server, with controllers where they are
+// started.
 type Server struct {
+	bin   Binaries
 	dir   string
 	url   string
 	token string
+	flags []string // of the API server
 	procs []*process
 }
 
@@ -46,7 +50,7 @@ func Start(ctx context.Context, bin Binaries, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, url: fmt.Sprintf("https://127.0.0.1:%d", ports[2]), token: rand.Text()}
+	s := &Server{bin: bin, dir: dir, url: fmt.Sprintf("https://127.0.0.1:%d", ports[2]), token: rand.Text()}
 	if err := s.writeFiles(); err != nil {
 		return nil, err
 	}
@@ -54,12 +58,16 @@ func Start(ctx context.Context, bin Binaries, dir string) (*Server, error) {
 	err = s.launch(bin.path("etcd"), "--data-dir", s.file("etcd"), "--unsafe-no-fsync", "--log-level=error",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	s.flags = []string{
+		"--etcd-servers", client,
+		"--bind-address=127.0.0.1", "--endpoint-reconciler-type=none", "--secure-port", fmt.Sprint(ports[2]), "--cert-dir", s.file("certs"),
+		"--token-auth-file", s.file("tokens.csv"), "--authorization-mode=Node,RBAC", "--anonymous-auth=false",
+		"--enable-admission-plugins=NodeRestriction",
+		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file", s.file("sa.key"),
+		"--service-account-signing-key-file", s.file("sa.key"), "--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true",
+	}
 	if err == nil {
-		err = s.launch(bin.path("kube-apiserver"), "--etcd-servers", client,
-			"--bind-address=127.0.0.1", "--endpoint-reconciler-type=none", "--secure-port", fmt.Sprint(ports[2]), "--cert-dir", s.file("certs"),
-			"--token-auth-file", s.file("tokens.csv"), "--authorization-mode=Node,RBAC", "--anonymous-auth=false",
-			"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file", s.file("sa.key"),
-			"--service-account-signing-key-file", s.file("sa.key"), "--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true")
+		err = s.launch(bin.path("kube-apiserver"), s.flags...)
 	}
 	if err == nil {
 		err = s.awaitReady(ctx)
@@ -164,7 +172,37 @@ func (s *Server) lastWords(name string) string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// Stop ends both programs and waits for them. The folder stays.
+// KillAPIServer ends the API server without a warning, as a crash does.
+func (s *Server) KillAPIServer() error {
+	for i, p := range s.procs {
+		if p.name == "kube-apiserver" {
+			s.procs = slices.Delete(s.procs, i, i+1)
+			err := p.Kill()
+			<-p.ended
+			return err
+		}
+	}
+	return errors.New("ending the API server: it does not run")
+}
+
+// StartAPIServer starts it again after KillAPIServer, with the same port, and
+// returns when it is ready, or at once where await is false.
+func (s *Server) StartAPIServer(ctx context.Context, await bool) error {
+	if err := s.launch(s.bin.path("kube-apiserver"), s.flags...); err != nil || !await {
+		return err
+	}
+	return s.awaitReady(ctx)
+}
+
+// StartControllers runs the controllers that make pods, ServiceAccounts and
+// tokens, each with its own account as a cluster has it.
+func (s *Server) StartControllers() error {
+	return s.launch(s.bin.path("kube-controller-manager"), "--kubeconfig", s.Kubeconfig(), "--leader-elect=false", "--secure-port=0",
+		"--use-service-account-credentials=true", "--service-account-private-key-file", s.file("sa.key"), "--root-ca-file", s.file("certs/apiserver.crt"),
+		"--concurrent-deployment-syncs=2", "--kube-api-qps=200", "--kube-api-burst=400")
+}
+
+// Stop ends every program and waits for them. The folder stays.
 func (s *Server) Stop() error {
 	for i := len(s.procs) - 1; i >= 0; i-- {
 		_ = s.procs[i].Kill()
@@ -176,7 +214,7 @@ func (s *Server) Stop() error {
 
 // StopIn ends what an earlier process started in dir, and removes the folder.
 func StopIn(dir string) error {
-	for _, name := range []string{"kube-apiserver", "etcd"} {
+	for _, name := range []string{"agent-sandbox-controller", "kube-controller-manager", "kube-apiserver", "etcd"} {
 		text, err := os.ReadFile(filepath.Join(dir, name+".pid"))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
