@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestHardenPage: the examples of docs/harden.md are what the verb prints.
+func TestHardenPage(t *testing.T) {
+	t.Chdir("../..")
+	page, err := os.ReadFile("docs/harden.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	if code := Main(t.Context(), []string{"harden", "examples/llm-stack"}, Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != 1 {
+		t.Fatalf("code %d\n%s", code, errs.String())
+	}
+	shown := 0
+	for _, diff := range strings.Split(out.String(), "--- a/")[1:] {
+		if strings.Contains(string(page), "--- a/"+strings.TrimSpace(diff)+"\n```") {
+			shown++
+		}
+	}
+	if shown != 3 || strings.Count(string(page), "```diff") != 3 {
+		t.Errorf("%d of the page's examples are what is printed now:\n%s", shown, out.String())
+	}
+}
