@@ -53,7 +53,7 @@ func unwritten(err error) (reason, hint string) {
 	return reason, hint
 }
 
-// root returns the folder that a file may be written in: the one of the command
+// rootOf returns the folder that a file may be written in: the one of the command
 // line that it was found in, or its own.
 func rootOf(path string, paths []string) string {
 	for _, p := range paths {
