@@ -45,6 +45,10 @@ func NewClient(stream io.ReadWriteCloser) (*Client, error) {
 	config := yamux.DefaultConfig()
 	config.EnableKeepAlive = false
 	config.LogOutput = io.Discard
+	// Each stream that a guest opens can hold a window of the host's memory
+	// (256 KiB) before anybody looks at it.
+	config.AcceptBacklog = 16
+	config.StreamCloseTimeout = 30 * time.Second
 	session, err := yamux.Client(stream, config)
 	if err != nil {
 		return nil, fmt.Errorf("opening the stream to the guest agent: %w", err)

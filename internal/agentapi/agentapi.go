@@ -28,6 +28,17 @@ const (
 	HealthPath = "/health"
 	// IdentityPath answers an Identity. It is Bulkhead's own.
 	IdentityPath = "/bulkhead/identity"
+	// EgressPath, posted to, has the agent offer the host's proxy at
+	// EgressAddress. It is Bulkhead's own.
+	EgressPath = "/bulkhead/egress"
+)
+
+const (
+	// EgressAddress is where the sandbox finds the way out: each connection to
+	// it becomes a stream to the host, opened by the agent, byte for byte.
+	EgressAddress = "127.0.0.1:3128"
+	// MaxEgressConns is how many such streams are open at a time.
+	MaxEgressConns = 32
 )
 
 // MaxMessageBytes bounds one message in either direction, after the envelope.

@@ -113,7 +113,8 @@ func allowed() map[string][]string {
 		"./internal/agentapi": {},
 		"./internal/agent":    {"./internal/agentapi"},
 		"./internal/guest":    {"./internal/agentapi", "./internal/version"},
-		"./internal/runner":   {"./boundary", "./internal/agent", "./internal/agentapi", "./internal/fault", "./internal/version", "./sandbox"},
+		"./internal/egress":   {},
+		"./internal/runner":   {"./boundary", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/fault", "./internal/version", "./sandbox"},
 		// Leaves.
 		"./internal/fault":   {},
 		"./internal/version": {},
@@ -125,7 +126,7 @@ func allowed() map[string][]string {
 		"./internal/demo":    {"./boundary", "./internal/report", "./internal/runner"},
 		// For tests only.
 		"./internal/testbin":    {},
-		"./sandbox/sandboxtest": {"./boundary", "./image", "./internal/agent", "./internal/runner", "./internal/testbin", "./sandbox"},
+		"./sandbox/sandboxtest": {"./boundary", "./image", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/runner", "./internal/testbin", "./sandbox"},
 		// Binaries.
 		"./cmd/bulkhead":       {"./internal/cli"},
 		"./cmd/bulkhead-guest": {"./internal/guest"},

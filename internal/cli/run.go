@@ -40,6 +40,7 @@ type runFlags struct {
 	file        string
 	config      string
 	image       string
+	allow       []string
 }
 
 func newRun(s Streams) *cobra.Command {
@@ -62,6 +63,7 @@ not found.`,
   echo hello | bulkhead run -i -- tr a-z A-Z
   bulkhead run -it -- bash
   bulkhead run -v ./work:/work:ro -e MODE=test --timeout 30s -- python3 /work/job.py
+  bulkhead run --allow pypi.org --allow files.pythonhosted.org -- pip download six
   bulkhead run -f pod.yaml --image host`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runErrorCode(runCommand(cmd.Context(), s, f, args))
@@ -84,6 +86,7 @@ not found.`,
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
 	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
 	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain); with -f it replaces the pod's image")
+	fl.StringArrayVar(&f.allow, "allow", nil, "let the command reach HOST[:PORT] through a proxy (port: 443; *.DOMAIN, addresses and networks too)")
 	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions([]string{"gvisor", "runc"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("min-boundary", cobra.FixedCompletions([]string{"shared-kernel", "user-kernel", "virtual-machine"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -103,10 +106,15 @@ func runErrorCode(err error) error {
 }
 
 func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error {
+	way, err := f.egress(s)
+	if err != nil {
+		return err
+	}
 	req, err := f.request(ctx, s, args)
 	if err != nil {
 		return err
 	}
+	req.Egress = way
 	return runRequest(ctx, s, f, req)
 }
 

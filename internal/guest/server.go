@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -35,6 +36,8 @@ type Server struct {
 
 	mu        sync.Mutex
 	processes map[int]*process
+	session   *yamux.Session
+	egress    net.Listener // nil: there is no way out
 }
 
 // NewServer reads the guest's identity and prepares an agent whose processes
@@ -62,6 +65,7 @@ func (s *Server) Serve(stream io.ReadWriteCloser) error {
 	if err != nil {
 		return fmt.Errorf("opening the stream to the host: %w", err)
 	}
+	s.session = session
 	server := &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: 30 * time.Second,
@@ -84,6 +88,7 @@ func (s *Server) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s.identity)
 	})
+	mux.HandleFunc("POST "+agentapi.EgressPath, s.openEgress)
 	mux.Handle(agentapi.ProcessStart, connect.NewServerStreamHandler(agentapi.ProcessStart, s.start, opts...))
 	mux.Handle(agentapi.ProcessList, connect.NewUnaryHandler(agentapi.ProcessList, s.list, opts...))
 	mux.Handle(agentapi.ProcessUpdate, connect.NewUnaryHandler(agentapi.ProcessUpdate, s.update, opts...))

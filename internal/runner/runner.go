@@ -17,6 +17,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/agentapi"
+	"github.com/bulkhead-dev/bulkhead/internal/egress"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -38,6 +39,8 @@ type Request struct {
 	// Minimum is the weakest boundary that the command may run behind.
 	Minimum boundary.Boundary
 	Command agent.Command
+	// Egress is what the command may reach; nil: nothing, and there is no way out.
+	Egress *egress.Proxy
 	// Timeout bounds the command's wall time; 0: unbounded.
 	Timeout time.Duration
 	// Signals are passed on to the command; nil: none. While the sandbox
@@ -95,6 +98,14 @@ func Run(ctx context.Context, req Request) (result Result, err error) {
 	result.Guest = guest
 	if err := Verify(req.Engine.Boundary(), guest); err != nil {
 		return result, err
+	}
+	if req.Egress != nil {
+		way, err := OpenEgress(bootCtx, client, req.Egress)
+		if err != nil {
+			return result, errors.Join(err, box.Err())
+		}
+		defer way.Close()
+		req.Command.Env = append(egressEnv(req.Egress), req.Command.Env...)
 	}
 	result.ExitCode, err = execute(ctx, client, req, interrupts)
 	if errors.Is(err, agent.ErrLost) {

@@ -46,6 +46,7 @@ func Run(t *testing.T, newEngine func(t *testing.T, stateDir string) sandbox.Eng
 	t.Run("StartErrors", s.startErrors)
 	t.Run("Contained", s.contained)
 	t.Run("Mounts", s.mounts)
+	t.Run("Egress", s.egress)
 	t.Run("TakenID", s.takenID)
 	t.Run("BootFails", s.bootFails)
 	t.Run("BootCanceled", s.bootCanceled)

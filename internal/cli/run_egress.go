@@ -1,0 +1,28 @@
+//go:build linux
+
+package cli
+
+import (
+	"fmt"
+
+	"github.com/bulkhead-dev/bulkhead/internal/egress"
+)
+
+// egress makes the way out that --allow asks for; nil: none. Each denial is
+// said once.
+func (f runFlags) egress(s Streams) (*egress.Proxy, error) {
+	if len(f.allow) == 0 {
+		return nil, nil
+	}
+	rules, err := egress.ParseRules(f.allow)
+	if err != nil {
+		return nil, runUsage("--allow "+err.Error(), "write a host and, unless it is 443, a port: --allow pypi.org, --allow db.internal:5432, --allow 10.0.0.0/8:443")
+	}
+	return egress.New(rules, func(d egress.Denial) {
+		fix := ""
+		if d.Fix != "" {
+			fix = fmt.Sprintf(" (to allow it: --allow %s)", d.Fix)
+		}
+		fmt.Fprintf(s.Err, "bulkhead: egress denied: %s\n", printable(fmt.Sprintf("%s: %s%s", d.Target, d.Reason, fix)))
+	}), nil
+}
