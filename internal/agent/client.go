@@ -30,7 +30,7 @@ const base = "http://guest.invalid"
 
 // Client speaks to one guest agent. It is safe for concurrent use.
 type Client struct {
-	session *yamux.Session
+	session *yamux.Session // nil after Dial
 	http    *http.Client
 
 	startProcess *connect.Client[agentapi.StartRequest, agentapi.EventResponse]
@@ -53,8 +53,21 @@ func NewClient(stream io.ReadWriteCloser) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the stream to the guest agent: %w", err)
 	}
+	return newClient(session, func(context.Context) (net.Conn, error) { return session.Open() }), nil
+}
+
+// Dial returns a client of a guest agent behind a socket at which another
+// process serves Relay. Nothing is connected yet.
+func Dial(socket string) *Client {
+	return newClient(nil, func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	})
+}
+
+func newClient(session *yamux.Session, dial func(context.Context) (net.Conn, error)) *Client {
 	transport := &http.Transport{
-		DialContext:            func(context.Context, string, string) (net.Conn, error) { return session.Open() },
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    4,
 		MaxResponseHeaderBytes: 16 << 10,
@@ -72,14 +85,38 @@ func NewClient(stream io.ReadWriteCloser) (*Client, error) {
 	c.sendInput = connect.NewClient[agentapi.SendInputRequest, agentapi.Empty](c.http, base+agentapi.ProcessSendInput, opts...)
 	c.closeStdin = connect.NewClient[agentapi.CloseStdinRequest, agentapi.Empty](c.http, base+agentapi.ProcessCloseStdin, opts...)
 	c.sendSignal = connect.NewClient[agentapi.SendSignalRequest, agentapi.Empty](c.http, base+agentapi.ProcessSendSignal, opts...)
-	return c, nil
+	return c
 }
 
 // noRedirect: the guest does not choose where the host's requests go.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// Close ends the stream. The guest agent ends with it.
-func (c *Client) Close() error { return c.session.Close() }
+// Close ends the stream, and the guest agent with it; after Dial, only the
+// connections of this client.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	if c.session == nil {
+		return nil
+	}
+	return c.session.Close()
+}
+
+// Relay gives conn, of another process of this user, a stream of its own to the
+// guest agent, and copies bytes both ways until both ended. It closes conn.
+func (c *Client) Relay(conn net.Conn) {
+	defer conn.Close()
+	stream, err := c.session.OpenStream()
+	if err != nil {
+		return
+	}
+	defer stream.Close()
+	go func() {
+		_, _ = io.Copy(stream, conn)
+		_ = stream.Close()
+	}()
+	// An HTTP client needs the connection only as long as the server answers.
+	_, _ = io.Copy(conn, stream)
+}
 
 // Identity asks what kernel the guest agent runs on. Only an answer given
 // before any other process ran in the sandbox is worth something.
@@ -289,6 +326,9 @@ func (p *Process) copyInput(ctx context.Context) {
 		}
 	}
 }
+
+// PID is the process's number in the sandbox.
+func (p *Process) PID() uint32 { return p.pid }
 
 // Signal sends a Linux signal number to the command and its process group.
 func (p *Process) Signal(ctx context.Context, signal int) error {

@@ -115,6 +115,7 @@ func allowed() map[string][]string {
 		"./internal/guest":    {"./internal/agentapi", "./internal/version"},
 		"./internal/egress":   {},
 		"./internal/runner":   {"./boundary", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/fault", "./internal/version", "./sandbox"},
+		"./internal/keeper":   {"./boundary", "./internal/agent", "./internal/egress", "./internal/fault", "./internal/runner", "./sandbox"},
 		// Leaves.
 		"./internal/fault":   {},
 		"./internal/version": {},

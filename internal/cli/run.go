@@ -41,6 +41,8 @@ type runFlags struct {
 	config      string
 	image       string
 	allow       []string
+	detach      bool
+	name        string
 }
 
 func newRun(s Streams) *cobra.Command {
@@ -64,6 +66,7 @@ not found.`,
   bulkhead run -it -- bash
   bulkhead run -v ./work:/work:ro -e MODE=test --timeout 30s -- python3 /work/job.py
   bulkhead run --allow pypi.org --allow files.pythonhosted.org -- pip download six
+  bulkhead run --detach --name dev -v ./work:/work && bulkhead exec -it dev bash
   bulkhead run -f pod.yaml --image host`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runErrorCode(runCommand(cmd.Context(), s, f, args))
@@ -86,6 +89,8 @@ not found.`,
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
 	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
 	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain); with -f it replaces the pod's image")
+	fl.BoolVarP(&f.detach, "detach", "d", false, "keep the sandbox in the background, for exec, cp and logs; without a command it waits")
+	fl.StringVar(&f.name, "name", "", "name of a detached sandbox (default: made up)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "let the command reach HOST[:PORT] through a proxy (port: 443; *.DOMAIN, addresses and networks too)")
 	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions([]string{"gvisor", "runc"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("min-boundary", cobra.FixedCompletions([]string{"shared-kernel", "user-kernel", "virtual-machine"}, cobra.ShellCompDirectiveNoFileComp))
@@ -106,6 +111,12 @@ func runErrorCode(err error) error {
 }
 
 func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error {
+	switch {
+	case f.detach && (f.interactive || f.tty):
+		return runUsage("--detach leaves nobody to type: it excludes -i and -t", "start it, then: bulkhead exec -it NAME bash")
+	case f.name != "" && !f.detach:
+		return runUsage("--name needs --detach: a sandbox without it is gone with its command", "add --detach, or leave out --name")
+	}
 	way, err := f.egress(s)
 	if err != nil {
 		return err
@@ -115,6 +126,9 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 		return err
 	}
 	req.Egress = way
+	if f.detach {
+		return f.runDetached(ctx, s, req)
+	}
 	return runRequest(ctx, s, f, req)
 }
 
@@ -126,7 +140,7 @@ func (f runFlags) request(ctx context.Context, s Streams, args []string) (runner
 		}
 		return f.podRequest(ctx, s, args)
 	}
-	if len(args) == 0 {
+	if len(args) == 0 && !f.detach {
 		return runner.Request{}, runUsage("no command given", "put it after --: bulkhead run -- python3 -c 'print(1)'")
 	}
 	if f.image != "" && f.image != imageHost {
@@ -155,8 +169,8 @@ func (f runFlags) request(ctx context.Context, s Streams, args []string) (runner
 		return runner.Request{}, err
 	}
 	return runner.Request{
-		Engine: engine, Spec: spec, Minimum: minimum, Timeout: f.timeout,
-		Command: agent.Command{Args: args, Env: env, Dir: f.workdir},
+		Place:     runner.Place{Engine: engine, Spec: spec, Minimum: minimum},
+		Execution: runner.Execution{Command: agent.Command{Args: args, Env: env, Dir: f.workdir}, Timeout: f.timeout},
 	}, nil
 }
 
@@ -325,24 +339,11 @@ func dangerous(source string, info os.FileInfo, target string) string {
 // runRequest connects the command to this process's streams, terminal and
 // signals, and ends with its exit code.
 func runRequest(ctx context.Context, s Streams, f runFlags, req runner.Request) error {
-	req.Command.Stdout, req.Command.Stderr = s.Out, s.Err
-	if f.interactive {
-		req.Command.Stdin = s.In
+	detach, err := attach(s, f.interactive, f.tty, &req.Execution)
+	if err != nil {
+		return err
 	}
-	if f.tty {
-		restore, err := attachTerminal(s, f, &req)
-		if err != nil {
-			return err
-		}
-		defer restore()
-	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(signals)
-	req.Signals = signals
-	// A reader that went away (| head) is seen as a failed write, not as a
-	// signal that would leave the sandbox behind.
-	signal.Ignore(syscall.SIGPIPE)
+	defer detach()
 	result, err := runner.Run(ctx, req)
 	if err != nil {
 		return err
@@ -351,4 +352,26 @@ func runRequest(ctx context.Context, s Streams, f runFlags, req runner.Request) 
 		fmt.Fprintf(s.Err, "bulkhead: the command was ended after %s\n", f.timeout)
 	}
 	return exitWith(result.ExitCode)
+}
+
+// attach connects a command to this process's streams, terminal and signals.
+// detach undoes it.
+func attach(s Streams, interactive, tty bool, e *runner.Execution) (detach func(), err error) {
+	e.Command.Stdout, e.Command.Stderr = s.Out, s.Err
+	if interactive {
+		e.Command.Stdin = s.In
+	}
+	restore := func() {}
+	if tty {
+		if restore, err = attachTerminal(s, interactive, e); err != nil {
+			return nil, err
+		}
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	e.Signals = signals
+	// A reader that went away (| head) is seen as a failed write, not as a
+	// signal that would leave the sandbox behind.
+	signal.Ignore(syscall.SIGPIPE)
+	return func() { signal.Stop(signals); restore() }, nil
 }

@@ -65,7 +65,10 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (run
 	if len(container.Resources.Limits) > 0 {
 		fmt.Fprintf(s.Err, "bulkhead: %s: resource limits of the manifest are not applied here\n", subject(plan))
 	}
-	return runner.Request{Engine: engine, Spec: spec, Minimum: plan.Accepted, Command: cmd, Timeout: f.timeout}, nil
+	return runner.Request{
+		Place:     runner.Place{Engine: engine, Spec: spec, Minimum: plan.Accepted},
+		Execution: runner.Execution{Command: cmd, Timeout: f.timeout},
+	}, nil
 }
 
 // plan reads the manifest and the configuration, and decides.

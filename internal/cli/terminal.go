@@ -16,7 +16,7 @@ import (
 // attachTerminal gives the command a terminal of this one's size and, with -i,
 // puts this one into raw mode, so that keys such as Ctrl-C reach the command.
 // restore undoes it.
-func attachTerminal(s Streams, f runFlags, req *runner.Request) (restore func(), err error) {
+func attachTerminal(s Streams, interactive bool, req *runner.Execution) (restore func(), err error) {
 	out, isFile := s.Out.(*os.File)
 	if !isFile || !term.IsTerminal(int(out.Fd())) {
 		return nil, runUsage("-t needs a terminal, and standard output is none", "leave out -t")
@@ -56,7 +56,7 @@ func attachTerminal(s Streams, f runFlags, req *runner.Request) (restore func(),
 	restore = func() { signal.Stop(changes); close(done) }
 
 	in, isFile := s.In.(*os.File)
-	if !f.interactive || !isFile || !term.IsTerminal(int(in.Fd())) {
+	if !interactive || !isFile || !term.IsTerminal(int(in.Fd())) {
 		return restore, nil
 	}
 	previous, err := term.MakeRaw(int(in.Fd()))

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,15 +33,19 @@ const (
 	patience = 3
 )
 
-// Request is one command in one sandbox.
-type Request struct {
+// Place is a sandbox that is to be booted.
+type Place struct {
 	Engine sandbox.Engine
 	Spec   sandbox.Spec
-	// Minimum is the weakest boundary that the command may run behind.
+	// Minimum is the weakest boundary that a command may run behind.
 	Minimum boundary.Boundary
-	Command agent.Command
-	// Egress is what the command may reach; nil: nothing, and there is no way out.
+	// Egress is what commands may reach; nil: nothing, and there is no way out.
 	Egress *egress.Proxy
+}
+
+// Execution is one command in a sandbox.
+type Execution struct {
+	Command agent.Command
 	// Timeout bounds the command's wall time; 0: unbounded.
 	Timeout time.Duration
 	// Signals are passed on to the command; nil: none. While the sandbox
@@ -48,6 +53,14 @@ type Request struct {
 	Signals <-chan os.Signal
 	// Resizes are new sizes of the command's terminal; nil: none.
 	Resizes <-chan agent.Size
+	// Started is called with the command once it runs; nil: nobody is told.
+	Started func(*agent.Process)
+}
+
+// Request is one command in one sandbox.
+type Request struct {
+	Place
+	Execution
 }
 
 // Result is how a run ended.
@@ -58,60 +71,100 @@ type Result struct {
 	Guest agentapi.Identity
 }
 
+// Box is a sandbox that was booted and whose boundary was checked.
+type Box struct {
+	Sandbox sandbox.Sandbox
+	Client  *agent.Client
+	// Guest is what the guest agent saw of its kernel before any command started.
+	Guest agentapi.Identity
+	way   *Way // nil: there is no way out
+}
+
+// Boot boots a sandbox and checks that the boundary is the one that was asked
+// for. On error nothing of it is left. ctx bounds the boot, together with a limit.
+func Boot(ctx context.Context, place Place) (box *Box, err error) {
+	if !place.Engine.Boundary().Satisfies(place.Minimum) {
+		return nil, fault.WithHint(
+			fmt.Errorf("engine %s gives %s, and at least %s is required: %w", place.Engine.Name(), place.Engine.Boundary(), place.Minimum, sandbox.ErrBoundary),
+			"choose an engine that gives it (--engine), or accept less in so many words (--min-boundary, or a waiver for a manifest)")
+	}
+	if err := place.Engine.Probe(ctx); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithTimeout(ctx, bootTimeout)
+	defer stop()
+	if place.Egress != nil {
+		place.Spec.Env = slices.Concat(egressEnv(place.Egress), place.Spec.Env)
+	}
+	booted, err := place.Engine.Boot(ctx, place.Spec)
+	if err != nil {
+		return nil, err
+	}
+	box = &Box{Sandbox: booted}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, booted.Err(), box.Close(ctx))
+		}
+	}()
+	if box.Client, err = agent.NewClient(booted.Stream()); err != nil {
+		return box, err
+	}
+	if box.Guest, err = box.Client.Identity(ctx); err != nil {
+		return box, err
+	}
+	if err = Verify(place.Engine.Boundary(), box.Guest); err != nil {
+		return box, err
+	}
+	if place.Egress != nil {
+		box.way, err = OpenEgress(ctx, box.Client, place.Egress)
+	}
+	return box, err
+}
+
+// Close destroys the sandbox, even when ctx is over, and waits for it.
+func (b *Box) Close(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer stop()
+	if b.way != nil {
+		b.way.Close()
+	}
+	if b.Client != nil {
+		_ = b.Client.Close()
+	}
+	return b.Sandbox.Close(ctx)
+}
+
 // Run boots a sandbox, runs the command and destroys the sandbox, whatever
 // happens. It returns an error only when Bulkhead could not do its part: how
 // the command ended is in the Result.
 func Run(ctx context.Context, req Request) (result Result, err error) {
-	if !req.Engine.Boundary().Satisfies(req.Minimum) {
-		return Result{}, fault.WithHint(
-			fmt.Errorf("engine %s gives %s, and at least %s is required: %w", req.Engine.Name(), req.Engine.Boundary(), req.Minimum, sandbox.ErrBoundary),
-			"choose an engine that gives it (--engine), or accept less in so many words (--min-boundary, or a waiver for a manifest)")
-	}
-	if err := req.Engine.Probe(ctx); err != nil {
-		return Result{}, err
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	interrupts := newInterrupts(req.Signals, cancel)
 	defer interrupts.stop()
-
-	bootCtx, stopBoot := context.WithTimeout(ctx, bootTimeout)
-	defer stopBoot()
-	box, err := req.Engine.Boot(bootCtx, req.Spec)
+	box, err := Boot(ctx, req.Place)
+	if box != nil {
+		result.Guest = box.Guest
+	}
 	if err != nil {
-		return Result{}, interrupted(ctx, err)
+		return result, interrupted(ctx, err)
 	}
-	defer func() {
-		closeCtx, stop := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer stop()
-		err = errors.Join(err, box.Close(closeCtx))
-	}()
-	client, err := agent.NewClient(box.Stream())
-	if err != nil {
-		return Result{}, err
-	}
-	defer client.Close()
-	guest, err := client.Identity(bootCtx)
-	if err != nil {
-		return Result{}, interrupted(ctx, errors.Join(err, box.Err()))
-	}
-	result.Guest = guest
-	if err := Verify(req.Engine.Boundary(), guest); err != nil {
-		return result, err
-	}
-	if req.Egress != nil {
-		way, err := OpenEgress(bootCtx, client, req.Egress)
-		if err != nil {
-			return result, errors.Join(err, box.Err())
-		}
-		defer way.Close()
-		req.Command.Env = append(egressEnv(req.Egress), req.Command.Env...)
-	}
-	result.ExitCode, err = execute(ctx, client, req, interrupts)
+	defer func() { err = errors.Join(err, box.Close(ctx)) }()
+	result.ExitCode, err = execute(ctx, box.Client, req.Execution, interrupts)
 	if errors.Is(err, agent.ErrLost) {
-		err = errors.Join(err, box.Err())
+		err = errors.Join(err, box.Sandbox.Err())
 	}
 	return result, err
+}
+
+// Exec runs one command in a sandbox that somebody else booted, and returns its
+// exit code as Run does.
+func Exec(ctx context.Context, client *agent.Client, e Execution) (int, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	interrupts := newInterrupts(e.Signals, cancel)
+	defer interrupts.stop()
+	return execute(ctx, client, e, interrupts)
 }
 
 // Verify compares the guest's identity, as the agent saw it before any other
@@ -136,7 +189,7 @@ func Verify(claimed boundary.Boundary, guest agentapi.Identity) error {
 	return nil
 }
 
-func execute(ctx context.Context, client *agent.Client, req Request, interrupts *interrupts) (int, error) {
+func execute(ctx context.Context, client *agent.Client, req Execution, interrupts *interrupts) (int, error) {
 	if req.Timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, req.Timeout, errTimeout)
@@ -153,6 +206,9 @@ func execute(ctx context.Context, client *agent.Client, req Request, interrupts 
 			err = fault.WithCode(err, fault.NotExecutable)
 		}
 		return 0, err
+	}
+	if req.Started != nil {
+		req.Started(p)
 	}
 	interrupts.to(func(signal int) error { return p.Signal(ctx, signal) })
 	go func() {

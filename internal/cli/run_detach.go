@@ -1,0 +1,126 @@
+//go:build linux
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/keeper"
+	"github.com/bulkhead-dev/bulkhead/internal/runner"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// keepVerb starts a keeper. It is this binary's own, and hidden.
+const keepVerb = "keep-sandbox"
+
+// maxKeepRequest bounds what a keeper reads.
+const maxKeepRequest = 16 << 20
+
+// runDetached hands the sandbox to a keeper, a process that goes on when this
+// one ends, and prints its name once it is up.
+func (f runFlags) runDetached(ctx context.Context, s Streams, req runner.Request) error {
+	name := f.name
+	if name == "" {
+		name = req.Spec.ID
+	}
+	keep := keeper.Request{
+		Name: name, Engine: req.Engine.Name(), Minimum: req.Minimum, Spec: req.Spec, Allow: f.allow,
+		Args: req.Command.Args, Dir: req.Command.Dir, Timeout: req.Timeout,
+	}
+	// Every command in it gets them, as in a container.
+	keep.Spec.Env = append(keep.Spec.Env, req.Command.Env...)
+	if err := startKeeper(ctx, keep); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.Out, name)
+	return nil
+}
+
+// startKeeper starts a keeper in a session of its own and waits for its answer.
+func startKeeper(ctx context.Context, req keeper.Request) error {
+	input, err := json.Marshal(req)
+	if err != nil {
+		return fmt.Errorf("starting the keeper of the sandbox: %w", err)
+	}
+	answer, theirs, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("starting the keeper of the sandbox: %w", err)
+	}
+	defer answer.Close()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", keepVerb)
+	cmd.Args[0], cmd.Dir = "bulkhead", "/"
+	// Not the caller's environment: it would stay readable as long as the keeper lives.
+	for _, name := range []string{"PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "BULKHEAD_DEBUG_LOG"} {
+		if value, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	cmd.Stdin = bytes.NewReader(input)
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return fmt.Errorf("starting the keeper of the sandbox: %w", err)
+	}
+	if err := keeper.ReadAnswer(answer); err != nil {
+		_ = cmd.Wait()
+		return err
+	}
+	return cmd.Process.Release()
+}
+
+func newKeep(Streams) *cobra.Command {
+	return &cobra.Command{
+		Use: keepVerb, Hidden: true, Args: cobra.NoArgs,
+		Short: "Keep a named sandbox (bulkhead run --detach starts this)",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return keepSandbox(cmd.Context()) },
+	}
+}
+
+// keepSandbox reads a request from standard input, answers on descriptor 3, and
+// keeps the sandbox.
+func keepSandbox(ctx context.Context) error {
+	answer := os.NewFile(3, "answer")
+	ready := func(err error) error {
+		return errors.Join(keeper.Answer(answer, err), answer.Close())
+	}
+	var req keeper.Request
+	if err := json.NewDecoder(io.LimitReader(os.Stdin, maxKeepRequest)).Decode(&req); err != nil {
+		return usageError(fmt.Errorf("reading what to keep: %w", err), "this verb is for `bulkhead run --detach`")
+	}
+	// The terminal of who started it is not this process's.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	state, err := stateDir()
+	if err != nil {
+		return ready(err)
+	}
+	engine, err := namedEngine(state, req.Engine)
+	if err != nil {
+		return ready(err)
+	}
+	return keeper.NewStore(state).Keep(ctx, engine, req, ready)
+}
+
+func namedEngine(state, name string) (sandbox.Engine, error) {
+	for _, e := range engines(state) {
+		if e.Name() == name {
+			return e, nil
+		}
+	}
+	return nil, fault.WithHint(fmt.Errorf("unknown engine %q", name), "it is one of gvisor, runc")
+}

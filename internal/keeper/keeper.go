@@ -1,0 +1,296 @@
+//go:build linux
+
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/internal/agent"
+	"github.com/bulkhead-dev/bulkhead/internal/egress"
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/runner"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// maxConns is how many connections of commands a keeper serves at a time.
+const maxConns = 256
+
+// Request is a named sandbox that is to be kept. It crosses a process boundary
+// as JSON; the environment in it may hold secrets, and is written nowhere.
+type Request struct {
+	Name    string            `json:"name"`
+	Engine  string            `json:"engine"`
+	Minimum boundary.Boundary `json:"minimum"`
+	Spec    sandbox.Spec      `json:"spec"`
+	Allow   []string          `json:"allow,omitempty"`
+	// Args is the sandbox's own command; its output is logged and the sandbox
+	// ends with it. Empty: the sandbox waits for others until it is killed.
+	Args []string `json:"args,omitempty"`
+	Dir  string   `json:"dir,omitempty"`
+	// Timeout bounds the sandbox's life, or that of its command.
+	Timeout time.Duration `json:"timeout,omitempty"`
+}
+
+// errKilled is the cause when the user ended the sandbox.
+var errKilled = errors.New("killed")
+
+// Keep boots the sandbox and keeps it until its command ends, it is killed or
+// breaks. ready is called once, when it is up or could not be brought up; when
+// it fails, nobody waits for the sandbox and it is destroyed. An error after that
+// stands in the sandbox's state.
+func (s *Store) Keep(ctx context.Context, engine sandbox.Engine, req Request, ready func(error) error) error {
+	state := State{
+		Name: req.Name, ID: req.Spec.ID, Engine: engine.Name(), Boundary: engine.Boundary(),
+		Command: req.Args, Dir: req.Dir, Created: time.Now().UTC(),
+	}
+	entry, err := s.create(state)
+	if err != nil {
+		return errors.Join(err, ready(err))
+	}
+	defer entry.lock.Close()
+	k, err := start(ctx, engine, req, entry.dir)
+	if err != nil {
+		err = errors.Join(err, os.RemoveAll(entry.dir))
+		return errors.Join(err, ready(err))
+	}
+	if err := ready(nil); err != nil {
+		return errors.Join(err, k.close(ctx), os.RemoveAll(entry.dir))
+	}
+	code, err := k.keep(ctx, req)
+	err = errors.Join(err, k.close(ctx))
+	now := time.Now().UTC()
+	state.Ended, state.ExitCode = &now, code
+	if err != nil {
+		state.Error, state.ExitCode = err.Error(), fault.Code(err, fault.Internal)
+		fmt.Fprintln(k.log.stream(Notice), err)
+	}
+	return writeState(entry.dir, state)
+}
+
+// keeper is a sandbox that is kept.
+type keeper struct {
+	box    *runner.Box
+	log    *log
+	guest  net.Listener
+	own    *http.Server
+	cancel context.CancelCauseFunc
+	served sync.WaitGroup
+
+	mu      sync.Mutex
+	command *agent.Process // nil: it does not run (yet)
+}
+
+// start boots the sandbox and opens its sockets.
+func start(ctx context.Context, engine sandbox.Engine, req Request, dir string) (k *keeper, err error) {
+	k = &keeper{cancel: func(error) {}}
+	if k.log, err = openLog(dir); err != nil {
+		return nil, err
+	}
+	place := runner.Place{Engine: engine, Spec: req.Spec, Minimum: req.Minimum}
+	if len(req.Allow) > 0 {
+		rules, err := egress.ParseRules(req.Allow)
+		if err != nil {
+			return nil, err
+		}
+		notices := k.log.stream(Notice)
+		place.Egress = egress.New(rules, func(d egress.Denial) { fmt.Fprintf(notices, "egress denied: %s: %s\n", d.Target, d.Reason) })
+	}
+	if k.box, err = runner.Boot(ctx, place); err != nil {
+		return nil, err
+	}
+	var own net.Listener
+	k.guest, err = listen(ctx, filepath.Join(dir, guestSocket))
+	if err == nil {
+		own, err = listen(ctx, filepath.Join(dir, ownSocket))
+	}
+	if err != nil {
+		return nil, errors.Join(err, k.box.Close(ctx))
+	}
+	k.own = &http.Server{Handler: k.handler(), ReadHeaderTimeout: 5 * time.Second}
+	k.served.Go(func() { _ = k.own.Serve(own) })
+	k.served.Go(k.serveGuest)
+	return k, nil
+}
+
+// listen opens a socket for this user alone. The folder is, too.
+func listen(ctx context.Context, path string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return nil, fault.WithHint(fmt.Errorf("opening the socket of the sandbox: %w", err), "a socket's path has at most 107 bytes: choose a shorter name, or set XDG_RUNTIME_DIR")
+	}
+	return l, nil
+}
+
+// serveGuest lends the stream: one of its own for each connection, so that
+// whoever does not read holds up only itself.
+func (k *keeper) serveGuest() {
+	slots := make(chan struct{}, maxConns)
+	for {
+		slots <- struct{}{}
+		conn, err := k.guest.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer func() { <-slots }()
+			k.box.Client.Relay(conn)
+		}()
+	}
+}
+
+// keep waits for the sandbox's end and returns its exit code.
+func (k *keeper) keep(ctx context.Context, req Request) (int, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	k.mu.Lock()
+	k.cancel = cancel
+	k.mu.Unlock()
+	go func() {
+		select {
+		case <-k.box.Sandbox.Done():
+			cancel(errors.Join(agent.ErrLost, k.box.Sandbox.Err()))
+		case <-ctx.Done():
+		}
+	}()
+	if len(req.Args) == 0 {
+		if req.Timeout > 0 {
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeout(ctx, req.Timeout)
+			defer stop()
+		}
+		<-ctx.Done()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return fault.Timeout, nil
+		}
+		return ended(ctx)
+	}
+	code, err := runner.Exec(ctx, k.box.Client, runner.Execution{
+		Command: agent.Command{Args: req.Args, Dir: req.Dir, Stdout: k.log.stream(Stdout), Stderr: k.log.stream(Stderr)},
+		Timeout: req.Timeout,
+		Started: func(p *agent.Process) { k.mu.Lock(); defer k.mu.Unlock(); k.command = p },
+	})
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	return code, err
+}
+
+func ended(ctx context.Context) (int, error) {
+	if cause := context.Cause(ctx); !errors.Is(cause, errKilled) {
+		return fault.Internal, cause
+	}
+	return 128 + int(syscall.SIGKILL), nil
+}
+
+func (k *keeper) close(ctx context.Context) error {
+	_, _ = k.guest.Close(), k.own.Close()
+	err := k.box.Close(ctx)
+	k.served.Wait()
+	return err
+}
+
+// handler is what a keeper does for its user's commands.
+func (k *keeper) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /signal/{number}", func(w http.ResponseWriter, r *http.Request) {
+		number, err := strconv.Atoi(r.PathValue("number"))
+		k.mu.Lock()
+		command, cancel := k.command, k.cancel
+		k.mu.Unlock()
+		switch {
+		case err != nil || number < 1 || number > 64:
+			http.Error(w, "no such signal", http.StatusBadRequest)
+		case number == int(syscall.SIGKILL), command == nil:
+			cancel(errKilled) // the sandbox is the process that waits
+		default:
+			if err := command.Signal(r.Context(), number); err != nil {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+			}
+		}
+	})
+	return mux
+}
+
+// Signal sends a Linux signal number to the sandbox's own command. SIGKILL, and
+// any signal to a sandbox without a command, ends the sandbox.
+func (s *Store) Signal(ctx context.Context, e Entry, number int) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", filepath.Join(e.dir, ownSocket))
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://keeper/signal/"+strconv.Itoa(number), http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("signalling sandbox %s: %w", e.Name, err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+		return fmt.Errorf("signalling sandbox %s: %s", e.Name, text)
+	}
+	return nil
+}
+
+// Await waits until the sandbox is not running any more.
+func (s *Store) Await(ctx context.Context, e Entry) error {
+	for status(e.dir, e.State) == Running {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for sandbox %s to end: %w", e.Name, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// answer is what a new keeper tells the process that started it.
+type answer struct {
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+	Code  int    `json:"code,omitempty"`
+}
+
+// Answer writes err, nil for success, to who started this keeper.
+func Answer(to io.Writer, err error) error {
+	var a answer
+	if err != nil {
+		a = answer{Error: err.Error(), Hint: fault.Hint(err), Code: fault.Code(err, fault.Internal)}
+	}
+	return json.NewEncoder(to).Encode(a)
+}
+
+// ReadAnswer returns the error that a new keeper answered with.
+func ReadAnswer(from io.Reader) error {
+	var a answer
+	if err := json.NewDecoder(io.LimitReader(from, 1<<20)).Decode(&a); err != nil {
+		return fmt.Errorf("the keeper of the sandbox ended before it was up: %w", err)
+	}
+	if a.Error == "" {
+		return nil
+	}
+	return fault.WithHint(fault.WithCode(errors.New(a.Error), a.Code), a.Hint)
+}
