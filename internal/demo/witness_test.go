@@ -242,11 +242,11 @@ func TestLeakIsSeen(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWitness(t, s)
 			run, err := Observe(t.Context(), runner.Request{
-				Engine: engine, Minimum: boundary.UserKernel, Command: agent.Command{Args: []string{program.Target}, Dir: "/"},
-				Spec: sandbox.Spec{
+				Place: runner.Place{Engine: engine, Minimum: boundary.UserKernel, Spec: sandbox.Spec{
 					ID: "leak-" + strings.ToLower(w.mark[:10]), Root: root, Agent: []string{image.AgentPath}, User: image.User(),
 					Mounts: append(tt.mounts(w), program),
-				},
+				}},
+				Execution: runner.Execution{Command: agent.Command{Args: []string{program.Target}, Dir: "/"}},
 			}, w, ReadHost())
 			if err != nil {
 				t.Fatal(err)
@@ -279,8 +279,10 @@ func TestObserveBounds(t *testing.T) {
 		w := newWitness(t, s)
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		run, err := Observe(ctx, runner.Request{
-			Engine: engine, Minimum: boundary.UserKernel, Command: agent.Command{Args: []string{"/bin/sh", "-c", script}, Dir: "/"},
-			Spec: sandbox.Spec{ID: "bounds-" + name, Root: root, Agent: []string{image.AgentPath}, User: image.User()},
+			Place: runner.Place{Engine: engine, Minimum: boundary.UserKernel, Spec: sandbox.Spec{
+				ID: "bounds-" + name, Root: root, Agent: []string{image.AgentPath}, User: image.User(),
+			}},
+			Execution: runner.Execution{Command: agent.Command{Args: []string{"/bin/sh", "-c", script}, Dir: "/"}},
 		}, w, ReadHost())
 		stop()
 		if err != nil {
