@@ -31,6 +31,11 @@ const (
 	// EgressPath, posted to, has the agent offer the host's proxy at
 	// EgressAddress. It is Bulkhead's own.
 	EgressPath = "/bulkhead/egress"
+	// ArchivePath with the query path=P: GET answers the file or folder at P as
+	// a stream of package archive, PUT unpacks one there; when P is a folder
+	// and name=N is given, at P/N. Relative paths start at the root. It is
+	// Bulkhead's own.
+	ArchivePath = "/bulkhead/archive"
 )
 
 const (

@@ -112,7 +112,8 @@ func allowed() map[string][]string {
 		// knows no engine: whatever booted the sandbox, the stream is the same.
 		"./internal/agentapi": {},
 		"./internal/agent":    {"./internal/agentapi"},
-		"./internal/guest":    {"./internal/agentapi", "./internal/version"},
+		"./internal/archive":  {},
+		"./internal/guest":    {"./internal/agentapi", "./internal/archive", "./internal/version"},
 		"./internal/egress":   {},
 		"./internal/runner":   {"./boundary", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/fault", "./internal/version", "./sandbox"},
 		"./internal/keeper":   {"./boundary", "./internal/agent", "./internal/egress", "./internal/fault", "./internal/runner", "./sandbox"},

@@ -78,6 +78,7 @@ func TestNamed(t *testing.T) {
 				t.Errorf("%v: code %d, want %d", args, got, code)
 			}
 		}
+		copyBothWays(t, i, name)
 		if got := exitCode(t, i.command("run", "--detach", "--name", name).Run()); got != 125 {
 			t.Errorf("a taken name: code %d", got)
 		}
@@ -88,6 +89,36 @@ func TestNamed(t *testing.T) {
 		i.must(t, "rm", name)
 		assertGone(t, e.ID)
 	})
+}
+
+// copyBothWays: files and folders go in and come out as they were, and nothing
+// that the sandbox says is written outside of the destination.
+func copyBothWays(t *testing.T, i installed, name string) {
+	t.Helper()
+	i.must(t, "exec", name, "sh", "-c", "mkdir -p /tmp/out/sub; echo result > /tmp/out/sub/file; ln -s /etc/shadow /tmp/out/evil; ln -s sub/file /tmp/out/good; mkfifo /tmp/out/pipe")
+	cmd := i.command("cp", name+":/tmp/out", "out")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil || strings.Count(stderr.String(), "left out: evil: a link that leads out") != 1 {
+		t.Errorf("cp out: %v: %s", err, stderr.String())
+	}
+	if data, err := os.ReadFile(filepath.Join(i.home, "out", "good")); err != nil || string(data) != "result\n" {
+		t.Errorf("copied out: %q, %v", data, err)
+	}
+	if _, err := os.Lstat(filepath.Join(i.home, "out", "evil")); err == nil {
+		t.Error("a link that leads out is there")
+	}
+	i.must(t, "cp", "out", name+":/tmp")
+	i.must(t, "cp", "out/sub/file", name+":/tmp/renamed")
+	if got := i.must(t, "exec", name, "sh", "-c", "cat /tmp/out/good /tmp/renamed"); got != "result\nresult\n" {
+		t.Errorf("copied in: %q", got)
+	}
+	i.must(t, "exec", name, "sh", "-c", "head -c 3000000 /dev/zero > /tmp/big")
+	for _, args := range [][]string{{"cp", "--max-size", "1Mi", name + ":/tmp/big", "big"}, {"cp", name + ":/no/such", "x"}, {"cp", "no-such", name + ":/tmp"}, {"cp", "out", name + ":/etc/nope"}, {"cp", "a", "b"}} {
+		if err := i.command(args...).Run(); err == nil {
+			t.Errorf("%v went well", args)
+		}
+	}
 }
 
 // TestNamedCommand: a sandbox ends with its own command; its output and exit

@@ -6,6 +6,6 @@ import "github.com/spf13/cobra"
 func sandboxVerbs(s Streams) []*cobra.Command {
 	return []*cobra.Command{
 		newRun(s), newDemo(s),
-		newPs(s), newExec(s), newLogs(s), newKill(s), newRm(s), newGC(s), newKeep(s),
+		newPs(s), newExec(s), newCp(s), newLogs(s), newKill(s), newRm(s), newGC(s), newKeep(s),
 	}
 }

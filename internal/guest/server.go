@@ -89,6 +89,8 @@ func (s *Server) handler() http.Handler {
 		_ = json.NewEncoder(w).Encode(s.identity)
 	})
 	mux.HandleFunc("POST "+agentapi.EgressPath, s.openEgress)
+	mux.HandleFunc("GET "+agentapi.ArchivePath, sendArchive)
+	mux.HandleFunc("PUT "+agentapi.ArchivePath, takeArchive)
 	mux.Handle(agentapi.ProcessStart, connect.NewServerStreamHandler(agentapi.ProcessStart, s.start, opts...))
 	mux.Handle(agentapi.ProcessList, connect.NewUnaryHandler(agentapi.ProcessList, s.list, opts...))
 	mux.Handle(agentapi.ProcessUpdate, connect.NewUnaryHandler(agentapi.ProcessUpdate, s.update, opts...))

@@ -1,0 +1,136 @@
+//go:build linux
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/bulkhead-dev/bulkhead/internal/agent"
+	"github.com/bulkhead-dev/bulkhead/internal/archive"
+	"github.com/bulkhead-dev/bulkhead/internal/fault"
+)
+
+// maxCopied is how many files one copy out of a sandbox makes at most.
+const maxCopied = 1_000_000
+
+func newCp(s Streams) *cobra.Command {
+	var maxSize string
+	cmd := &cobra.Command{
+		Use:   "cp [flags] SRC NAME:DST | NAME:SRC DST",
+		Short: "Copy files into or out of a named sandbox",
+		Long: `Copy a file or a folder. When DST is a folder, the copy is made in it;
+otherwise it is made as DST, whose folder has to be there.
+
+What comes out of a sandbox is unpacked within DST and within limits. Links that
+lead out of it and what is neither a file, a folder nor a link are left out and
+told; special permission bits are dropped.`,
+		Example:           "  bulkhead cp ./job.py dev:/tmp\n  bulkhead cp dev:/tmp/result ./result",
+		ValidArgsFunction: completeNames(true),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return usageError(errors.New("cp needs a source and a destination"), "bulkhead cp ./job.py dev:/tmp")
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			from, to := parsePlace(args[0]), parsePlace(args[1])
+			switch {
+			case from.sandbox == "" && to.sandbox != "":
+				return copyIn(ctx, s, from.path, to)
+			case from.sandbox != "" && to.sandbox == "":
+				size, err := resource.ParseQuantity(maxSize)
+				if err != nil || size.Sign() <= 0 {
+					return usageError(fmt.Errorf("%q is not a size", maxSize), "write 500Mi, 10Gi or a number of bytes")
+				}
+				return copyOut(ctx, s, from, to.path, size.Value())
+			}
+			return usageError(errors.New("one of source and destination is in a sandbox, written NAME:PATH"), "a path of this machine with a colon in it starts with / or ./")
+		},
+	}
+	cmd.Flags().StringVar(&maxSize, "max-size", "4Gi", "most bytes that are taken out of a sandbox")
+	return cmd
+}
+
+// place is a path here or in a sandbox.
+type place struct{ sandbox, path string }
+
+func parsePlace(text string) place {
+	name, path, ok := strings.Cut(text, ":")
+	if !ok || strings.ContainsAny(name, "/.") || name == "" {
+		return place{path: text}
+	}
+	return place{sandbox: name, path: path}
+}
+
+func copyIn(ctx context.Context, s Streams, from string, to place) error {
+	e, err := running(to.sandbox)
+	if err != nil {
+		return err
+	}
+	source, err := filepath.Abs(from)
+	if err == nil {
+		source, err = filepath.EvalSymlinks(source)
+	}
+	if err != nil {
+		return usageError(fmt.Errorf("copying %s: %w", from, err), "name a file or folder that exists")
+	}
+	client := agent.Dial(e.GuestSocket())
+	defer client.Close()
+	read, write := io.Pipe()
+	packed := make(chan []string, 1)
+	go func() {
+		skipped, err := archive.Pack(write, source)
+		_ = write.CloseWithError(err)
+		packed <- skipped
+	}()
+	err = client.Upload(ctx, to.path, filepath.Base(from), read)
+	_ = read.Close()
+	tellSkipped(s, <-packed)
+	return err
+}
+
+func copyOut(ctx context.Context, s Streams, from place, to string, limit int64) error {
+	e, err := running(from.sandbox)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(to); err == nil && info.IsDir() {
+		base := filepath.Base(filepath.Clean("/" + from.path))
+		if base == "/" {
+			return usageError(errors.New("the root of a sandbox is not copied as a whole"), "name a folder in it")
+		}
+		to = filepath.Join(to, base)
+	}
+	client := agent.Dial(e.GuestSocket())
+	defer client.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // before the stream is closed: it may have no end
+	stream, err := client.Download(ctx, from.path)
+	if err != nil {
+		return err
+	}
+	skipped, err := archive.Unpack(stream, to, archive.Limits{Bytes: limit, Entries: maxCopied})
+	cancel()
+	_ = stream.Close()
+	tellSkipped(s, skipped)
+	if errors.Is(err, archive.ErrLimit) {
+		err = fault.WithHint(err, "what was copied so far is there; --max-size takes more bytes")
+	}
+	return err
+}
+
+func tellSkipped(s Streams, skipped []string) {
+	for _, what := range skipped {
+		fmt.Fprintf(s.Err, "bulkhead: left out: %s\n", printable(what))
+	}
+}
