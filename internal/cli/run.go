@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -43,6 +42,8 @@ type runFlags struct {
 	allow       []string
 	detach      bool
 	name        string
+	user        string
+	unsafeMount bool
 }
 
 func newRun(s Streams) *cobra.Command {
@@ -84,6 +85,8 @@ not found.`,
 	fl.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal")
 	fl.StringArrayVarP(&f.env, "env", "e", nil, "set K=V in the command's environment, or pass K on")
 	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount SRC:DST, read-only unless :rw is added")
+	fl.BoolVar(&f.unsafeMount, "allow-unsafe-mount", false, "take a mount that exposes the host's root, kernel, secrets or runtime sockets")
+	fl.StringVarP(&f.user, "user", "u", "", "run as UID[:GID] in the sandbox (default: a user without rights)")
 	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the sandbox (default: the home folder)")
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the command after this wall time, with exit code 124")
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
@@ -161,7 +164,7 @@ func (f runFlags) request(ctx context.Context, s Streams, args []string) (runner
 	if err != nil {
 		return runner.Request{}, err
 	}
-	if spec.Mounts, err = parseVolumes(f.volumes); err != nil {
+	if err := f.place(s, &spec); err != nil {
 		return runner.Request{}, err
 	}
 	env, err := parseEnv(f.env)
@@ -277,63 +280,6 @@ func parseEnv(env []string) ([]string, error) {
 		out = append(out, kv)
 	}
 	return out, nil
-}
-
-// parseVolumes reads SRC:DST[:ro|:rw]. Mounts that would undo the boundary are
-// refused.
-func parseVolumes(volumes []string) ([]sandbox.Mount, error) {
-	var out []sandbox.Mount
-	for _, v := range volumes {
-		parts := strings.Split(v, ":")
-		if len(parts) < 2 || len(parts) > 3 || !filepath.IsAbs(parts[1]) {
-			return nil, runUsage(fmt.Sprintf("-v %q is not SRC:DST[:ro|:rw] with an absolute DST", v), "write -v ./data:/data:ro")
-		}
-		m := sandbox.Mount{Target: filepath.Clean(parts[1])}
-		if len(parts) == 3 {
-			if parts[2] != "ro" && parts[2] != "rw" {
-				return nil, runUsage(fmt.Sprintf("-v %q: unknown option %q", v, parts[2]), "use ro or rw")
-			}
-			m.Writable = parts[2] == "rw"
-		}
-		source, err := filepath.Abs(parts[0])
-		if err == nil {
-			source, err = filepath.EvalSymlinks(source)
-		}
-		if err != nil {
-			return nil, fault.WithHint(fmt.Errorf("mounting %s: %w", parts[0], err), "mount a file or folder that exists")
-		}
-		info, err := os.Stat(source)
-		if err != nil {
-			return nil, fmt.Errorf("mounting %s: %w", parts[0], err)
-		}
-		if reason := dangerous(source, info, m.Target); reason != "" {
-			return nil, fault.WithHint(fmt.Errorf("mounting %s at %s is refused: %s", source, m.Target, reason), "mount the folder that the command needs, nothing above it")
-		}
-		m.Source = source
-		out = append(out, m)
-	}
-	return out, nil
-}
-
-// dangerous says why a mount would undo the boundary; "" when it would not.
-func dangerous(source string, info os.FileInfo, target string) string {
-	if !info.IsDir() && !info.Mode().IsRegular() {
-		return "it is a socket, pipe or device: who can speak to it is outside the sandbox"
-	}
-	for _, dir := range []string{"/proc", "/sys", "/dev", "/run", "/var/run", "/etc"} {
-		if source == dir || strings.HasPrefix(source, dir+"/") && dir != "/etc" {
-			return "it exposes the host's kernel, secrets or runtime sockets"
-		}
-	}
-	if source == "/" {
-		return "it exposes the whole host"
-	}
-	for _, dir := range []string{"/", "/proc", "/sys", "/dev", "/.bulkhead", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"} {
-		if target == dir {
-			return "it would hide what the sandbox is made of"
-		}
-	}
-	return ""
 }
 
 // runRequest connects the command to this process's streams, terminal and

@@ -30,6 +30,9 @@ const maxManifestBytes = 4 << 20
 // podRequest turns a manifest into what to run: its class and the routes give
 // the boundary, its only container the command.
 func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (runner.Request, error) {
+	if f.user != "" {
+		return runner.Request{}, runUsage("-f and --user exclude each other", "the manifest says who runs: securityContext.runAsUser")
+	}
 	plan, err := f.plan(s)
 	if err != nil {
 		return runner.Request{}, err
@@ -172,7 +175,7 @@ func (f runFlags) podSpec(spec *sandbox.Spec, pod *corev1.Pod, c corev1.Containe
 	if err := podVolumes(spec, pod, c); err != nil {
 		return cmd, err
 	}
-	if spec.Mounts, err = parseVolumes(f.volumes); err != nil {
+	if spec.Mounts, err = f.mounts(); err != nil {
 		return cmd, err
 	}
 	return cmd, podUser(spec, pod, c)
