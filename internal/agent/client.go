@@ -46,8 +46,9 @@ func NewClient(stream io.ReadWriteCloser) (*Client, error) {
 	config.EnableKeepAlive = false
 	config.LogOutput = io.Discard
 	// Each stream that a guest opens can hold a window of the host's memory
-	// (256 KiB) before anybody looks at it.
-	config.AcceptBacklog = 16
+	// (256 KiB) before anybody looks at it. One more than the backlog is reset,
+	// so it is as many as an honest guest opens at a time.
+	config.AcceptBacklog = agentapi.MaxEgressConns
 	config.StreamCloseTimeout = 30 * time.Second
 	session, err := yamux.Client(stream, config)
 	if err != nil {
@@ -208,7 +209,7 @@ func (c *Client) Start(ctx context.Context, cmd Command) (*Process, error) {
 	if cmd.Terminal != nil {
 		req.PTY = &agentapi.PTY{Size: &agentapi.PTYSize{Cols: cmd.Terminal.Columns, Rows: cmd.Terminal.Rows}}
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := withoutDeadline(ctx)
 	stream, err := c.startProcess.CallServerStream(ctx, connect.NewRequest(req))
 	if err != nil {
 		cancel()
@@ -224,6 +225,15 @@ func (c *Client) Start(ctx context.Context, cmd Command) (*Process, error) {
 	}
 	p.pid = stream.Msg().Event.Start.PID
 	return p, nil
+}
+
+// withoutDeadline ends when ctx does and does not say when that will be. Whose
+// clock ends a command is the host's affair: a guest that is told of a deadline
+// may be the first to act on it, and its answer would hide the reason.
+func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	undated, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	return undated, func() { stop(); cancel() }
 }
 
 // startError keeps the guest's reason and adds what callers branch on.

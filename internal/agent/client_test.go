@@ -258,3 +258,25 @@ func FuzzStream(f *testing.F) {
 		_, _ = c.Identity(ctx)
 	})
 }
+
+// A deadline is the host's own: the guest is not told of it.
+func TestDeadlineStaysHere(t *testing.T) {
+	told := make(chan string, 1)
+	release := make(chan struct{})
+	c := hostile(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		told <- r.Header.Get("Connect-Timeout-Ms")
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(func() { close(release) })
+	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	if _, err := c.Start(ctx, Command{Args: []string{"sleep"}}); err == nil {
+		t.Error("started, though the guest never said so")
+	}
+	if got := <-told; got != "" {
+		t.Errorf("the guest was told of a deadline: %s ms", got)
+	}
+}

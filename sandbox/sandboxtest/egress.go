@@ -28,6 +28,10 @@ func (s *suite) egress(t *testing.T) {
 			fmt.Fprint(w, n)
 			return
 		}
+		if r.URL.Path == "/small" {
+			_, _ = w.Write(body[:100])
+			return
+		}
 		_, _ = w.Write(body)
 	}))
 	defer server.Close()
@@ -65,7 +69,7 @@ func (s *suite) egress(t *testing.T) {
 		t.Errorf("8 MiB out: %+v", got)
 	}
 	// More at a time than there are places: they wait for each other.
-	many := fmt.Sprintf("for i in $(seq %d); do %s http://%s -o /dev/null -r 0-99 http://%s & done; wait; echo done", 2*agentapi.MaxEgressConns, curl, agentapi.EgressAddress, addr)
+	many := fmt.Sprintf("for i in $(seq %d); do %s http://%s -o /dev/null http://%s/small & done; wait; echo done", 2*agentapi.MaxEgressConns, curl, agentapi.EgressAddress, addr)
 	if got := s.sh(t, c, many); got.stdout != "done\n" || got.stderr != "" {
 		t.Errorf("many at a time: %+v", got)
 	}
