@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 export GOFLAGS := -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build deps test race lint fmt generate check demo bench bench-scan cluster-api-up cluster-api-down fuzz dist dist-verify clean
+.PHONY: help build deps test race lint fmt generate check demo bench bench-scan bench-admission cluster-api-up cluster-api-down fuzz dist dist-verify clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: deps build ## time to first byte, interleaved, as ratios to runc
 bench-scan: build ## scan rate, memory and start-up of `check`, interleaved with kube-score
 	cd test/scan && $(GO) build -trimpath -o $(BIN)/ github.com/zegl/kube-score/cmd/kube-score
 	KUBE_SCORE=$(BIN)/kube-score BULKHEAD_BIN=$(BIN) $(GO) test -run '^$$' -bench Scan -benchtime=5x ./internal/bench
+
+bench-admission: ## what policies add to the creation of a pod, interleaved with webhooks that do nothing
+	cd test/cluster && $(GO) run ./cmd/bench-admission
 
 cluster-api-up: ## start a real API server (built once, some minutes); the last line is for `eval`
 	@cd test/cluster && $(GO) run ./cmd/cluster-api up
