@@ -20,14 +20,20 @@ func UnifiedDiff(name string, before, after []byte) string {
 	}
 	var out strings.Builder
 	var h hunk
+	shift := 0 // by how many lines what follows moved
 	for line := range strings.Lines(text) {
 		switch {
 		case strings.HasPrefix(line, "@@"):
 			h.write(&out)
+			old, added := h.count()
+			shift += added - old
 			h = hunk{}
 			from, to, _ := strings.Cut(strings.TrimPrefix(line, "@@ -"), " +")
 			_, _ = fmt.Sscanf(from, "%d", &h.old)
 			_, _ = fmt.Sscanf(to, "%d", &h.new)
+			if h.old > 1 { // the library forgets lines that it showed between two changes
+				h.new = h.old + shift
+			}
 		case h.old == 0 && h.new == 0:
 			out.WriteString(line)
 		case line[0] == '\\': // about the line before

@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -21,6 +22,26 @@ func TestUnifiedDiffShowsNoSecret(t *testing.T) {
 	after = strings.Replace(before, "hunter4\"}]", "hunter4\"}], image: d", 1)
 	want = "--- a/x.yaml\n+++ b/x.yaml\n@@ -8,1 +8,1 @@\n-    - {name: c, env: [{name: B, value: [redacted]}, {name: C, value: [redacted]}]}\n+    - {name: c, env: [{name: B, value: [redacted]}, {name: C, value: [redacted]}], image: d}\n"
 	if diff := cmp.Diff(want, report.UnifiedDiff("x.yaml", []byte(before), []byte(after))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestUnifiedDiffLineNumbers: a later part says where it is in both files, also
+// behind two changes that one part shows.
+func TestUnifiedDiffLineNumbers(t *testing.T) {
+	var before strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&before, "line%d:\n", i+1)
+	}
+	after := strings.NewReplacer("line5:\n", "line5:\nx:\n", "line10:\n", "line10:\ny:\n", "line30:\n", "line30:\nz:\n").Replace(before.String())
+	var heads []string
+	for line := range strings.Lines(report.UnifiedDiff("x.yaml", []byte(before.String()), []byte(after))) {
+		if strings.HasPrefix(line, "@@") {
+			heads = append(heads, line)
+		}
+	}
+	want := []string{"@@ -3,11 +3,13 @@\n", "@@ -28,6 +30,7 @@\n"}
+	if diff := cmp.Diff(want, heads); diff != "" {
 		t.Error(diff)
 	}
 }
