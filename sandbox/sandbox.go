@@ -38,6 +38,9 @@ type Engine interface {
 	// Boot starts a sandbox. On error nothing of it is left. ctx bounds the
 	// boot, not the sandbox's life.
 	Boot(ctx context.Context, spec Spec) (Sandbox, error)
+	// Unheld returns those of the limits that the engine cannot hold on this
+	// machine for this user. Boot refuses a spec that has one.
+	Unheld(l Limits) []Unheld
 }
 
 // Sandbox is one running boundary.
@@ -86,6 +89,8 @@ type Spec struct {
 	Capabilities []string
 	// PrivilegeEscalation lets set-user-ID programs and file capabilities work.
 	PrivilegeEscalation bool
+	// Limits bound what the sandbox takes from the host.
+	Limits Limits
 	// Hostname inside; empty: the ID.
 	Hostname string
 }

@@ -74,10 +74,16 @@ func (e *Engine) probeUserNamespaces(ctx context.Context) error {
 	return nil
 }
 
+// Unheld returns nothing: the sentry counts processes itself.
+func (e *Engine) Unheld(sandbox.Limits) []sandbox.Unheld { return nil }
+
 // Boot starts a supervisor, which boots the sandbox.
 func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	if !sandbox.ValidID(spec.ID) {
 		return nil, fmt.Errorf("booting a sandbox: %q is not a valid id", spec.ID)
+	}
+	if err := spec.Limits.Validate(); err != nil {
+		return nil, fmt.Errorf("booting a sandbox: %w", err)
 	}
 	dir := filepath.Join(e.config.StateDir, "gvisor-"+spec.ID)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -94,7 +100,7 @@ func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, 
 }
 
 func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*running, error) {
-	if err := oci.WriteBundle(dir, spec, oci.Namespaces{}); err != nil {
+	if err := oci.WriteBundle(dir, spec, oci.Namespaces{OwnKernel: true}); err != nil {
 		return nil, err
 	}
 	s, err := startSupervisor(e.command(dir, spec.ID), spec.ID, dir)

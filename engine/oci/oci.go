@@ -24,6 +24,9 @@ type Namespaces struct {
 	// namespace of the container's own stands for on the host.
 	MapUser          bool
 	HostUID, HostGID uint32
+	// OwnKernel: the container's system calls are answered by a kernel of its
+	// own, which counts its processes itself and needs no cgroup for it.
+	OwnKernel bool
 }
 
 // Spec returns the runtime configuration for s.
@@ -58,6 +61,14 @@ func Spec(s sandbox.Spec, ns Namespaces) *specs.Spec {
 			},
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		},
+	}
+	if s.Limits.PIDs > 0 && ns.OwnKernel {
+		n := uint64(s.Limits.PIDs)
+		spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Hard: n, Soft: n}}
+	} else if s.Limits.PIDs > 0 {
+		// On the host's kernel RLIMIT_NPROC counts a user's processes in all
+		// sandboxes together; a cgroup counts this one's.
+		spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: s.Limits.PIDs}}
 	}
 	if ns.MapUser {
 		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})

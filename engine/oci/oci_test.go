@@ -45,6 +45,7 @@ func full(root sandbox.Root, source string) sandbox.Spec {
 		Tmpfs:        []sandbox.Tmpfs{{Target: "/tmp", Mode: 0o1777, SizeBytes: 1 << 20, User: sandbox.User{UID: 1, GID: 2}}},
 		User:         sandbox.User{UID: 65532, GID: 65532},
 		Capabilities: []string{"CAP_CHOWN"},
+		Limits:       sandbox.Limits{PIDs: 100},
 	}
 }
 
@@ -52,9 +53,10 @@ func full(root sandbox.Root, source string) sandbox.Spec {
 func TestSpecGolden(t *testing.T) {
 	spec := full(sandbox.Root{Dir: "/root-dir", Binds: []sandbox.Mount{{Source: "/usr", Target: "/usr"}}}, "/source")
 	for name, ns := range map[string]Namespaces{
-		"root":     {},
-		"rootless": {MapUser: true, HostUID: 1000, HostGID: 1000},
-		"joined":   {Network: "/proc/7/ns/net"},
+		"root":       {},
+		"rootless":   {MapUser: true, HostUID: 1000, HostGID: 1000},
+		"joined":     {Network: "/proc/7/ns/net"},
+		"own-kernel": {OwnKernel: true},
 	} {
 		got, err := json.MarshalIndent(Spec(spec, ns), "", "  ")
 		if err != nil {

@@ -64,10 +64,26 @@ func (e *Engine) Probe(context.Context) error {
 	return nil
 }
 
+// Unheld returns the limits that need cgroups, for a user without root.
+func (e *Engine) Unheld(l sandbox.Limits) []sandbox.Unheld {
+	if !e.rootless || l.PIDs == 0 {
+		return nil
+	}
+	return []sandbox.Unheld{{Limit: sandbox.LimitPIDs, Err: fault.WithHint(
+		fmt.Errorf("engine runc counts processes by a cgroup, which an unprivileged user cannot make: %w", sandbox.ErrLimit),
+		"use --engine gvisor, which counts them itself, or run as root")}}
+}
+
 // Boot starts a container whose first process is the guest agent.
 func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	if !sandbox.ValidID(spec.ID) {
 		return nil, fmt.Errorf("booting a sandbox: %q is not a valid id", spec.ID)
+	}
+	if err := spec.Limits.Validate(); err != nil {
+		return nil, fmt.Errorf("booting a sandbox: %w", err)
+	}
+	for _, u := range e.Unheld(spec.Limits) {
+		return nil, fmt.Errorf("booting a sandbox: %w", u.Err)
 	}
 	dir := filepath.Join(e.config.StateDir, "runc-"+spec.ID)
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -40,6 +40,7 @@ type runFlags struct {
 	config      string
 	image       string
 	allow       []string
+	limits      limitFlags
 	detach      bool
 	name        string
 	user        string
@@ -89,6 +90,7 @@ not found.`,
 	fl.StringVarP(&f.user, "user", "u", "", "run as UID[:GID] in the sandbox (default: a user without rights)")
 	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the sandbox (default: the home folder)")
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the command after this wall time, with exit code 124")
+	f.limits.register(fl)
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
 	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
 	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain); with -f it replaces the pod's image")
@@ -162,6 +164,9 @@ func (f runFlags) request(ctx context.Context, s Streams, args []string) (runner
 	}
 	spec, err := hostSpec(ctx)
 	if err != nil {
+		return runner.Request{}, err
+	}
+	if spec.Limits, err = f.limits.of(s, engine); err != nil {
 		return runner.Request{}, err
 	}
 	if err := f.place(s, &spec); err != nil {

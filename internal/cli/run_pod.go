@@ -56,6 +56,9 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (run
 	if err != nil {
 		return runner.Request{}, err
 	}
+	if spec.Limits, err = f.limits.of(s, engine); err != nil {
+		return runner.Request{}, err
+	}
 	cmd, err := f.podSpec(&spec, plan.Pod, container, args)
 	if err != nil {
 		return runner.Request{}, err

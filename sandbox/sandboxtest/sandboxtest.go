@@ -45,6 +45,7 @@ func Run(t *testing.T, newEngine func(t *testing.T, stateDir string) sandbox.Eng
 	t.Run("Concurrent", s.concurrent)
 	t.Run("StartErrors", s.startErrors)
 	t.Run("Contained", s.contained)
+	t.Run("ForkBomb", s.forkBomb)
 	t.Run("Mounts", s.mounts)
 	t.Run("Egress", s.egress)
 	t.Run("TakenID", s.takenID)
