@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -158,6 +159,9 @@ func scalar(n *yaml.Node) (any, error) {
 			return b, nil
 		}
 	}
+	if n.Style == 0 && tag == "!!int" && signedOctal(n.Value) {
+		return n.Value, nil
+	}
 	switch tag {
 	case "!!str", "!!timestamp", "!!merge":
 		return n.Value, nil
@@ -218,6 +222,16 @@ func keyName(n *yaml.Node) string {
 		return v
 	}
 	return n.Value
+}
+
+// signedOctal finds `0o-7`, which is a number to this library and a string to
+// kubectl's.
+func signedOctal(s string) bool {
+	if !strings.HasPrefix(s, "0") {
+		return false
+	}
+	s = strings.ReplaceAll(s, "_", "")
+	return strings.HasPrefix(s, "0o+") || strings.HasPrefix(s, "0o-")
 }
 
 func bool11(s string) (value, ok bool) {

@@ -33,6 +33,7 @@ func FuzzRead(f *testing.F) {
 		"a: &a {b: 1}\nc: {<<: *a, d: [*a, *a]}\n",
 		"a: &a [*a]\n",
 		"a: yes\nb: 0o17\nc: 1e3\nd: 2001-01-01\ne: ~\nf: !!str 1\ng: \"\\u009b\"\nh: 0x1F\ni: 1_000\nj: 12:30\n",
+		"1: 0o+0\n2: 0_o-7\n0o-1: a\n",
 		"a: 'b\n---\nc: [\n...\nd: |\n  e\n   f\n",
 		"? [a]\n: b\n\"x\ty\": 1\n1: 2\ntrue: 3\n",
 		"a: !!binary aGk=\nb: >-\n  folded\n  text\nc: .inf\nd: -0\ne: 18446744073709551616\n",
