@@ -102,7 +102,7 @@ func allowed() map[string][]string {
 		"./internal/kubecli":  {"./internal/cluster", "./internal/fault", "./internal/kubewire", "./internal/render", "./internal/version"},
 		// Cluster objects: their form, and decisions to them. Pure.
 		"./api/v1alpha1": {"./boundary", "./risk"},
-		"./policy":       {"./risk/rules"},
+		"./policy":       {"./api/v1alpha1", "./boundary", "./risk", "./risk/rules"},
 		// Sandboxes.
 		"./image":              {"./internal/version", "./sandbox"},
 		"./engine/oci":         {"./internal/fault", "./sandbox"},

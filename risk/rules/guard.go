@@ -73,7 +73,7 @@ func newGuard(r *Rule) *guard {
 		a := &r.Any[i]
 		switch {
 		case len(a.Image) > 0:
-			patterns[imageText] = append(patterns[imageText], imagePattern(a.Image))
+			patterns[imageText] = append(patterns[imageText], ImagePattern(a.Image))
 		case len(a.Env) > 0:
 			patterns[envText] = append(patterns[envText], envPattern(a.Env))
 		case len(a.Command) > 0:

@@ -101,7 +101,7 @@ func (a *Alternative) predicates(base string) []string {
 func (a *Alternative) general() (at Strings, when, absent string) {
 	switch {
 	case len(a.Image) > 0:
-		return Strings{"image"}, "v.matches(" + quote(imagePattern(a.Image)) + ")", "false"
+		return Strings{"image"}, "v.matches(" + quote(ImagePattern(a.Image)) + ")", "false"
 	case len(a.Env) > 0:
 		return Strings{"env[*].name"}, "v.matches(" + quote(envPattern(a.Env)) + ")", "false"
 	}
@@ -154,8 +154,9 @@ func fields(base string, segs []string) string {
 	return b.String()
 }
 
-// imagePattern matches an image whose repository ends in one of the names.
-func imagePattern(names []string) string {
+// ImagePattern is a pattern for images whose repository ends in one of the
+// names: one or more components, in which `*` is any characters of one.
+func ImagePattern(names []string) string {
 	alternatives := make([]string, len(names))
 	for i, n := range names {
 		alternatives[i] = strings.ReplaceAll(regexp.QuoteMeta(n), `\*`, `[^/:@]*`)

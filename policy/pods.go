@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/risk"
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
+)
+
+// pods is the policy that holds every pod to its boundary, whatever made it.
+func (s *set) pods(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
+	var v variables
+	v.evidence(s, c)
+	v.requirement(s, true)
+	v.choice(s)
+	p := s.validating("bulkhead-pods")
+	p.Spec.MatchConstraints = s.scope(podRules())
+	p.Spec.MatchConditions = append(s.within(), mirrorCondition(), changedCondition())
+	p.Spec.Variables = v
+	p.Spec.Validations = []admissionv1.Validation{
+		{
+			Expression:        fmt.Sprintf("object.metadata.?labels[?%q].orValue('none') in %s", risk.ClassLabel, quoted(classNames())),
+			MessageExpression: fmt.Sprintf("'label %s is ' + object.metadata.labels[%q] + ': it is one of %s'", risk.ClassLabel, risk.ClassLabel, strings.Join(classNames(), ", ")),
+			Reason:            new(metav1.StatusReasonForbidden),
+		},
+		s.boundaryValidation(),
+	}
+	return p
+}
+
+// boundaryValidation: the pod's boundary is enough. One that has the strongest
+// needs no evidence, where nothing is denied for what it is.
+func (s *set) boundaryValidation() admissionv1.Validation {
+	expr := "variables.provided >= variables.required"
+	if !slices.ContainsFunc(s.policies, func(p *v1alpha1.IsolationPolicy) bool { return p.Spec.Unknown == v1alpha1.Deny }) {
+		expr = fmt.Sprintf("variables.provided == %d || %s", boundary.VirtualMachine, expr)
+	}
+	names := []string{""}
+	for _, b := range boundary.All() {
+		names = append(names, b.String())
+	}
+	message := fmt.Sprintf(`variables.required > %[1]d
+? 'this is an LLM workload, and nothing shows of which class: label its pods %[2]s, or run bulkhead check on its manifest'
+: 'class ' + %[3]s[variables.class] + ' needs ' + %[4]s[variables.required] + ', and '
++ object.spec.?runtimeClassName.optMap(n, 'RuntimeClass ' + n).orValue('a pod without a RuntimeClass') + ' gives ' + %[4]s[variables.provided]
++ (variables.choice == '' ? ': no RuntimeClass of the policy gives that' : ': set spec.runtimeClassName to ' + variables.choice)
++ ' (bulkhead check says which fields show the class)'`, boundary.VirtualMachine, risk.ClassLabel, quoted(classNames()), quoted(names))
+	return admissionv1.Validation{Expression: expr, MessageExpression: strings.ReplaceAll(message, "\n", " "), Reason: new(metav1.StatusReasonForbidden)}
+}
+
+func classNames() []string {
+	var out []string
+	for _, class := range risk.Classes() {
+		out = append(out, class.String())
+	}
+	return out
+}
+
+// choice adds variables.choice: the RuntimeClass that the strictest policy gives
+// a pod without one, or "".
+func (v *variables) choice(s *set) {
+	table := func(p *v1alpha1.IsolationPolicy) string {
+		var rows []string
+		for _, class := range risk.Classes() {
+			r := s.route(p, class)
+			row := []string{`""`}
+			for _, b := range boundary.All() {
+				row = append(row, quote(r.choices[b]))
+			}
+			rows = append(rows, list(append(row, `""`))) // the last is for what is denied
+		}
+		return list(rows) + "[" + classOf(p) + "][variables.required]"
+	}
+	if len(s.policies) == 1 {
+		v.add("choice", table(s.policies[0]))
+		return
+	}
+	// The first policy whose choice is strong enough for all of them: each
+	// choice is made for the highest requirement.
+	expr := `""`
+	for i := len(s.policies) - 1; i >= 0; i-- {
+		expr = fmt.Sprintf("%d in %s && %s != '' ? %s : %s", i, policiesVar, table(s.policies[i]), table(s.policies[i]), expr)
+	}
+	v.add("choice", expr)
+}
+
+// validating is a policy of the set, without what it is about.
+func (s *set) validating(name string) *admissionv1.ValidatingAdmissionPolicy {
+	return &admissionv1.ValidatingAdmissionPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
+		ObjectMeta: s.meta(name + "-" + strings.ToLower(string(s.mode))),
+		Spec:       admissionv1.ValidatingAdmissionPolicySpec{FailurePolicy: new(admissionv1.Fail)},
+	}
+}
+
+// binding puts a policy into force.
+func (s *set) binding(p *admissionv1.ValidatingAdmissionPolicy, actions ...admissionv1.ValidationAction) *admissionv1.ValidatingAdmissionPolicyBinding {
+	return &admissionv1.ValidatingAdmissionPolicyBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicyBinding"},
+		ObjectMeta: s.meta(p.Name),
+		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: p.Name, ValidationActions: actions},
+	}
+}
+
+// actions are what the mode does about what a policy does not allow.
+func (s *set) actions() []admissionv1.ValidationAction {
+	switch s.mode {
+	case v1alpha1.Enforce:
+		return []admissionv1.ValidationAction{admissionv1.Deny, admissionv1.Audit}
+	case v1alpha1.Warn:
+		return []admissionv1.ValidationAction{admissionv1.Warn, admissionv1.Audit}
+	}
+	return []admissionv1.ValidationAction{admissionv1.Audit}
+}
+
+func (s *set) meta(name string) metav1.ObjectMeta {
+	var names []string
+	for _, p := range s.policies {
+		names = append(names, p.Name)
+	}
+	return metav1.ObjectMeta{
+		Name:        name,
+		Labels:      map[string]string{"app.kubernetes.io/managed-by": "bulkhead"},
+		Annotations: map[string]string{"bulkhead.dev/policies": strings.Join(names, ",")},
+	}
+}
