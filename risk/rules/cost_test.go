@@ -54,6 +54,8 @@ func largePods() map[string]map[string]any {
 		"3 MiB in one image":           container(map[string]any{"image": strings.Repeat("a/", 3<<19)}),
 		"largest command line allowed": container(map[string]any{"args": []any{strings.Repeat("x ", 32768/2)}}),
 		"most arguments allowed":       containers(100, map[string]any{"args": many(160, word)}),
+		"longest images allowed":       containers(16, map[string]any{"image": strings.Repeat("a/", 512)}),
+		"too many long images":         containers(17, map[string]any{"image": strings.Repeat("a/", 512)}),
 		"most variables allowed":       env(1000, 31, 65),
 		"most containers allowed":      containers(100, map[string]any{"env": many(30, func(i int) any { return map[string]any{"name": fmt.Sprint("NAME_", i), "value": "v"} }), "ports": many(30, func(i int) any { return map[string]any{"containerPort": int64(i)} })}),
 		"most volumes allowed": podOf(map[string]any{"spec": map[string]any{

@@ -45,6 +45,14 @@ func parsePattern(s string) ([]string, error) {
 // Expression renders the rule to one boolean CEL expression over object and
 // variables: what a ValidatingAdmissionPolicy evaluates, and the CLI too.
 func (r *Rule) Expression() string {
+	if r.Large {
+		return r.judged()
+	}
+	return "!variables.oversized && " + r.judged()
+}
+
+// judged is the expression for pods that are not oversized.
+func (r *Rule) judged() string {
 	var pod, container, lines, names []string
 	for _, a := range r.Any {
 		switch {
@@ -75,10 +83,7 @@ func (r *Rule) Expression() string {
 	if r.If != "" {
 		expr = "(" + r.If + ") && " + expr
 	}
-	if r.Large {
-		return expr
-	}
-	return "!variables.oversized && " + expr
+	return expr
 }
 
 func or(terms []string) string { return strings.Join(terms, " || ") }
