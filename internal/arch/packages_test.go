@@ -93,8 +93,8 @@ func allowed() map[string][]string {
 		"./manifest":        {"./risk"},
 		"./internal/config": {"./boundary", "./manifest", "./risk", "./risk/rules"},
 		"./internal/report": {"./boundary", "./risk", "./risk/rules"},
-		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/report", "./manifest", "./risk", "./risk/rules"},
-		"./internal/harden": {"./boundary", "./internal/decide", "./internal/report", "./manifest", "./risk", "./risk/rules"},
+		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
+		"./internal/harden": {"./boundary", "./internal/decide", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
 		// Charts, kustomizations and clusters to manifests, in a process of its own.
 		"./internal/kubewire": {},
 		"./internal/render":   {},

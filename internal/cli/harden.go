@@ -146,6 +146,9 @@ type hardening struct {
 	files   []rewritten       // that change
 	refused []*manifest.Error
 	after   decide.Outcome // of what the files will be
+	// accounts and egress are what is put around the workloads, the first of the
+	// input, the second of what the files will be.
+	accounts, egress []harden.PolicySet
 }
 
 // rewritten is a file, before and after.
@@ -153,14 +156,19 @@ type rewritten struct {
 	path     string
 	old, new []byte
 	written  string // where; "" for nowhere
+	of       string // the file of the workload that it is new for; "" for one that is there
 }
 
 // rewrite plans the changes, makes them in memory and judges the result.
 func (h *hardening) rewrite(all bool) error {
-	var err error
-	if h.plans, err = harden.Plans(h.input.outcome, all); err != nil {
+	if err := h.surround(all); err != nil {
 		return err
 	}
+	plans, err := harden.Plans(h.input.outcome, all)
+	if err != nil {
+		return err
+	}
+	h.plans = harden.WithAccounts(plans, h.accounts, h.input.outcome)
 	edits := harden.Edits(h.plans)
 	objects := map[string][]*manifest.Object{} // of what the files will be
 	for _, path := range slices.Sorted(maps.Keys(edits)) {
@@ -186,8 +194,7 @@ func (h *hardening) rewrite(all bool) error {
 			seen[o.File]++
 		}
 	}
-	h.after, err = h.input.decider.Decide(now)
-	return err
+	return h.judge(now, all)
 }
 
 // text returns a file as it is now; Rewrite sees whether it is what was read.
@@ -231,6 +238,7 @@ func (h *hardening) result(all bool) (report.Hardening, error) {
 		if err != nil {
 			return out, err
 		}
+		row.Findings = append(row.Findings, h.asked(i)...)
 		if len(row.Changes)+len(row.Findings) > 0 {
 			out.Workloads = append(out.Workloads, row)
 		}

@@ -15,16 +15,16 @@ func TestHardenPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
-	if code := Main(t.Context(), []string{"harden", "examples/llm-stack"}, Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != 1 {
+	if code := Main(t.Context(), []string{"harden", "examples/llm-stack"}, Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != 0 {
 		t.Fatalf("code %d\n%s", code, errs.String())
 	}
 	shown := 0
-	for _, diff := range strings.Split(out.String(), "--- a/")[1:] {
-		if strings.Contains(string(page), "--- a/"+strings.TrimSpace(diff)+"\n```") {
+	for _, diff := range strings.Split(out.String(), "\n--- ") {
+		if strings.Contains(string(page), "```diff\n--- "+strings.TrimSpace(strings.TrimPrefix(diff, "--- "))+"\n```") {
 			shown++
 		}
 	}
-	if shown != 3 || strings.Count(string(page), "```diff") != 3 {
+	if shown != 4 || strings.Count(string(page), "```diff") != 4 {
 		t.Errorf("%d of the page's examples are what is printed now:\n%s", shown, out.String())
 	}
 }

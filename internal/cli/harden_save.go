@@ -19,9 +19,12 @@ func (h *hardening) save(paths []string, outDir string) {
 	for i := range h.files {
 		f := &h.files[i]
 		var err error
-		if outDir == "" {
+		switch {
+		case outDir == "" && f.of != "":
+			f.written, err = f.path, create(f.path, f.of, paths, f.new)
+		case outDir == "":
 			f.written, err = f.path, replace(f.path, paths, f.old, f.new)
-		} else {
+		default:
 			f.written, err = export(f.path, paths, outDir, f.new)
 		}
 		if err != nil {

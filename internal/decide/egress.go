@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/bulkhead-dev/bulkhead/manifest"
+	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
 // egress is what the input's NetworkPolicies say about one pod's way out,
@@ -127,7 +128,7 @@ func (e *egress) block(from *manifest.Object, at manifest.Path, block *networkin
 	if !http {
 		return
 	}
-	for _, addr := range metadataAddresses() {
+	for _, addr := range policy.Metadata() {
 		if prefix.Contains(addr) && !slices.ContainsFunc(block.Except, func(x string) bool {
 			except, err := netip.ParsePrefix(x)
 			return err == nil && except.Contains(addr)
@@ -135,12 +136,6 @@ func (e *egress) block(from *manifest.Object, at manifest.Path, block *networkin
 			e.reachesMetadata(from, at, fmt.Sprintf("%s includes %s", block.CIDR, addr))
 		}
 	}
-}
-
-// metadataAddresses are where clouds serve a node's identity and credentials:
-// almost all of them at the first, AWS also at the others.
-func metadataAddresses() []netip.Addr {
-	return []netip.Addr{netip.AddrFrom4([4]byte{169, 254, 169, 254}), netip.AddrFrom4([4]byte{169, 254, 170, 2}), netip.MustParseAddr("fd00:ec2::254")}
 }
 
 const metadataPort = 80

@@ -36,6 +36,10 @@ func effects() map[string]effect {
 			"ports below 1024 on old kernels, chown, and changing user in the container fail",
 			"`Operation not permitted` or `bind: permission denied` in the log of the container",
 		},
+		accountRule: {
+			"what was granted to the namespace's default account outside of the input: rights, and secrets for pulling images",
+			"`ErrImagePull` in kubectl describe pod, or `is forbidden` in the log of the container; grant it to the new account",
+		},
 		"api-token": {
 			"a program that calls the Kubernetes API has no credentials",
 			"`open /var/run/secrets/kubernetes.io/serviceaccount/token: no such file or directory` in the log of the container",

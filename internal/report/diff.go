@@ -11,10 +11,15 @@ import (
 // UnifiedDiff returns what changes in a file as a patch for `patch -p1` and `git
 // apply`. It shows no secret: a line of context with one ends the context. Only
 // where a secret stands on a changed line itself (a mapping on one line) is it
-// replaced, and then the text is for people and no patch.
+// replaced, and then the text is for people and no patch. A file that is new has no
+// bytes before.
 func UnifiedDiff(name string, before, after []byte) string {
 	name = strings.TrimLeft(name, "/")
-	text, err := udiff.ToUnified("a/"+name, "b/"+name, string(before), edits(string(before), string(after)), udiff.DefaultContextLines)
+	old := "a/" + name
+	if before == nil {
+		old = "/dev/null"
+	}
+	text, err := udiff.ToUnified(old, "b/"+name, string(before), edits(string(before), string(after)), udiff.DefaultContextLines)
 	if err != nil {
 		return "" // edits of a text always apply to it
 	}
@@ -143,7 +148,7 @@ func (h hunk) print(out *strings.Builder) {
 	old, added := h.count()
 	first := [2]int{h.old, h.new}
 	if old == 0 { // a hunk without old lines is behind the line of its number
-		first[0]--
+		first[0] = max(0, first[0]-1)
 	}
 	if added == 0 {
 		first[1]--
