@@ -37,7 +37,9 @@ func newHarden(s Streams) *cobra.Command {
 		Short: "Rewrite manifests so that workloads have what check finds missing",
 		Long: `harden changes manifests in place of you: the RuntimeClass by the route of the
 workload's class, the five controls of the baseline, no API token that nothing
-uses. It changes LLM workloads; --all takes the others too. Bytes that need no
+uses. Beside a workload that nothing limits yet it puts, as new files, a
+NetworkPolicy with the peers that it names and an account of its own. It changes
+LLM workloads; --all takes the others too. Bytes that need no
 change stay as they are, and running it twice changes nothing. A document that
 cannot be edited safely (a template, an anchor shared with others) stays as it
 is, and is named with the reason.
