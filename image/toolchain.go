@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package image prepares root file systems for sandboxes. For now there is one
-// source: the host's own toolchain.
+// Package image prepares root file systems for sandboxes: of the host's own
+// toolchain, and of container images. Whatever an image says is hostile.
 package image
 
 import (
@@ -32,9 +32,9 @@ const (
 // none of the host's: the number is the one that distroless images use.
 func User() sandbox.User { return sandbox.User{UID: 65532, GID: 65532} }
 
-// layout is the version of what toolchain roots look like. A root that an
+// rootForm is the version of what prepared roots look like. A root that an
 // earlier version wrote is not used again.
-const layout = "2"
+const rootForm = "2"
 
 // Toolchain prepares a root file system of the host's own programs: /usr as it
 // is, read-only, and an /etc made up from nothing but what programs need to
@@ -100,7 +100,7 @@ func system() (binds []sandbox.Mount, links map[string]string, err error) {
 // toolchainKey changes whenever the root's content would.
 func toolchainKey(agent string, links map[string]string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, layout, version.String(), links)
+	fmt.Fprintln(h, rootForm, version.String(), links)
 	for _, path := range []string{agent, "/etc/ld.so.cache", "/etc/alternatives", caBundle} {
 		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) && path != agent {

@@ -16,41 +16,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bulkhead-dev/bulkhead/image/imagetest"
 )
-
-// file, folder and link are entries of a layer.
-func file(name, content string) tar.Header {
-	return tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, PAXRecords: map[string]string{"TEST.content": content}, Size: int64(len(content))}
-}
-
-func folder(name string, mode int64) tar.Header {
-	return tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: mode}
-}
-
-func link(kind byte, name, to string) tar.Header {
-	return tar.Header{Name: name, Typeflag: kind, Linkname: to, Mode: 0o777}
-}
-
-// layerOf returns the tar stream of a layer.
-func layerOf(t testing.TB, entries ...tar.Header) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, h := range entries {
-		content := h.PAXRecords["TEST.content"]
-		h.PAXRecords = nil
-		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(content)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // unpackAll applies layers to a new folder, beside which a file stands that no
 // layer may touch.
@@ -116,33 +84,33 @@ func tree(t *testing.T, dir string) []string {
 func TestLayers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		layers [][]tar.Header
+		layers [][]imagetest.Entry
 		want   []string
 	}{
-		{"files", [][]tar.Header{{folder("a/", 0o755), file("a/b", "1"), file("./c", "2"), file("/d", "3")}}, []string{"a/", "a/b=1", "c=2", "d=3"}},
-		{"folders that no entry makes", [][]tar.Header{{file("a/b/c", "1")}}, []string{"a/", "a/b/", "a/b/c=1"}},
-		{"a later layer replaces", [][]tar.Header{{file("a", "1"), folder("b", 0o755), file("b/c", "1")}, {folder("a", 0o755), file("b", "2")}}, []string{"a/", "b=2"}},
-		{"a whiteout", [][]tar.Header{{file("a/b", "1"), file("a/c", "1")}, {file("a/.wh.b", "")}}, []string{"a/", "a/c=1"}},
-		{"a whiteout of a folder", [][]tar.Header{{file("a/b/c", "1")}, {file("a/.wh.b", "")}}, []string{"a/"}},
-		{"a whiteout spares its own layer", [][]tar.Header{{file("a/b", "1"), file("a/old", "1")}, {file("a/b", "2"), file("a/.wh.b", ""), file("a/c", "3"), file(".wh.a", "")}}, []string{"a/", "a/b=2", "a/c=3"}},
-		{"an opaque folder", [][]tar.Header{{file("a/b", "1"), file("a/c/d", "1")}, {file("a/e", "2"), file("a/.wh..wh..opq", "")}}, []string{"a/", "a/e=2"}},
-		{"an opaque folder first", [][]tar.Header{{file("a/b", "1")}, {file("a/.wh..wh..opq", ""), file("a/e", "2")}}, []string{"a/", "a/e=2"}},
-		{"a whiteout of what is not there", [][]tar.Header{{file("x/.wh.y", ""), file("z/.wh..wh..opq", "")}}, nil},
-		{"aufs's own", [][]tar.Header{{file(".wh..wh.plnk", ""), file("a", "1")}}, []string{"a=1"}},
-		{"links lead anywhere", [][]tar.Header{{link(tar.TypeSymlink, "a", "/etc/passwd"), link(tar.TypeSymlink, "b", "../../../secret"), link(tar.TypeSymlink, "c", "nowhere")}}, []string{"a -> /etc/passwd", "b -> ../../../secret", "c -> nowhere"}},
-		{"a linked folder is followed inside", [][]tar.Header{{folder("usr/bin", 0o755), link(tar.TypeSymlink, "bin", "usr/bin")}, {file("bin/sh", "1")}}, []string{"bin -> usr/bin", "usr/", "usr/bin/", "usr/bin/sh=1"}},
-		{"as is an absolute link", [][]tar.Header{{link(tar.TypeSymlink, "bin", "/usr/bin")}, {file("bin/sh", "1")}}, []string{"bin -> /usr/bin", "usr/", "usr/bin/", "usr/bin/sh=1"}},
-		{"and one that climbs", [][]tar.Header{{link(tar.TypeSymlink, "up", "../../..")}, {file("up/secret", "1")}}, []string{"secret=1", "up -> ../../.."}},
-		{"a file replaces a link, not its target", [][]tar.Header{{file("a", "1"), link(tar.TypeSymlink, "b", "a"), link(tar.TypeSymlink, "c", "/../secret")}, {file("b", "2"), file("c", "3")}}, []string{"a=1", "b=2", "c=3"}},
-		{"a folder replaces a link", [][]tar.Header{{file("a/x", "1"), link(tar.TypeSymlink, "b", "a")}, {folder("b", 0o755)}}, []string{"a/", "a/x=1", "b/"}},
-		{"a hard link", [][]tar.Header{{file("a", "1")}, {link(tar.TypeLink, "d/b", "/a"), link(tar.TypeLink, "a", "a")}}, []string{"a=1", "d/", "d/b=1"}},
-		{"a hard link through a linked folder", [][]tar.Header{{file("usr/a", "1"), link(tar.TypeSymlink, "u", "usr")}, {link(tar.TypeLink, "b", "u/a")}}, []string{"b=1", "u -> usr", "usr/", "usr/a=1"}},
-		{"what is not written", [][]tar.Header{{{Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}, {Name: "pipe", Typeflag: tar.TypeFifo}}}, []string{"dev/"}},
+		{"files", [][]imagetest.Entry{{imagetest.Folder("a/", 0o755), imagetest.File("a/b", "1"), imagetest.File("./c", "2"), imagetest.File("/d", "3")}}, []string{"a/", "a/b=1", "c=2", "d=3"}},
+		{"folders that no entry makes", [][]imagetest.Entry{{imagetest.File("a/b/c", "1")}}, []string{"a/", "a/b/", "a/b/c=1"}},
+		{"a later layer replaces", [][]imagetest.Entry{{imagetest.File("a", "1"), imagetest.Folder("b", 0o755), imagetest.File("b/c", "1")}, {imagetest.Folder("a", 0o755), imagetest.File("b", "2")}}, []string{"a/", "b=2"}},
+		{"a whiteout", [][]imagetest.Entry{{imagetest.File("a/b", "1"), imagetest.File("a/c", "1")}, {imagetest.File("a/.wh.b", "")}}, []string{"a/", "a/c=1"}},
+		{"a whiteout of a folder", [][]imagetest.Entry{{imagetest.File("a/b/c", "1")}, {imagetest.File("a/.wh.b", "")}}, []string{"a/"}},
+		{"a whiteout spares its own layer", [][]imagetest.Entry{{imagetest.File("a/b", "1"), imagetest.File("a/old", "1")}, {imagetest.File("a/b", "2"), imagetest.File("a/.wh.b", ""), imagetest.File("a/c", "3"), imagetest.File(".wh.a", "")}}, []string{"a/", "a/b=2", "a/c=3"}},
+		{"an opaque folder", [][]imagetest.Entry{{imagetest.File("a/b", "1"), imagetest.File("a/c/d", "1")}, {imagetest.File("a/e", "2"), imagetest.File("a/.wh..wh..opq", "")}}, []string{"a/", "a/e=2"}},
+		{"an opaque folder first", [][]imagetest.Entry{{imagetest.File("a/b", "1")}, {imagetest.File("a/.wh..wh..opq", ""), imagetest.File("a/e", "2")}}, []string{"a/", "a/e=2"}},
+		{"a whiteout of what is not there", [][]imagetest.Entry{{imagetest.File("x/.wh.y", ""), imagetest.File("z/.wh..wh..opq", "")}}, nil},
+		{"aufs's own", [][]imagetest.Entry{{imagetest.File(".wh..wh.plnk", ""), imagetest.File("a", "1")}}, []string{"a=1"}},
+		{"links lead anywhere", [][]imagetest.Entry{{imagetest.Link(tar.TypeSymlink, "a", "/etc/passwd"), imagetest.Link(tar.TypeSymlink, "b", "../../../secret"), imagetest.Link(tar.TypeSymlink, "c", "nowhere")}}, []string{"a -> /etc/passwd", "b -> ../../../secret", "c -> nowhere"}},
+		{"a linked folder is followed inside", [][]imagetest.Entry{{imagetest.Folder("usr/bin", 0o755), imagetest.Link(tar.TypeSymlink, "bin", "usr/bin")}, {imagetest.File("bin/sh", "1")}}, []string{"bin -> usr/bin", "usr/", "usr/bin/", "usr/bin/sh=1"}},
+		{"as is an absolute link", [][]imagetest.Entry{{imagetest.Link(tar.TypeSymlink, "bin", "/usr/bin")}, {imagetest.File("bin/sh", "1")}}, []string{"bin -> /usr/bin", "usr/", "usr/bin/", "usr/bin/sh=1"}},
+		{"and one that climbs", [][]imagetest.Entry{{imagetest.Link(tar.TypeSymlink, "up", "../../..")}, {imagetest.File("up/secret", "1")}}, []string{"secret=1", "up -> ../../.."}},
+		{"a file replaces a link, not its target", [][]imagetest.Entry{{imagetest.File("a", "1"), imagetest.Link(tar.TypeSymlink, "b", "a"), imagetest.Link(tar.TypeSymlink, "c", "/../secret")}, {imagetest.File("b", "2"), imagetest.File("c", "3")}}, []string{"a=1", "b=2", "c=3"}},
+		{"a folder replaces a link", [][]imagetest.Entry{{imagetest.File("a/x", "1"), imagetest.Link(tar.TypeSymlink, "b", "a")}, {imagetest.Folder("b", 0o755)}}, []string{"a/", "a/x=1", "b/"}},
+		{"a hard link", [][]imagetest.Entry{{imagetest.File("a", "1")}, {imagetest.Link(tar.TypeLink, "d/b", "/a"), imagetest.Link(tar.TypeLink, "a", "a")}}, []string{"a=1", "d/", "d/b=1"}},
+		{"a hard link through a linked folder", [][]imagetest.Entry{{imagetest.File("usr/a", "1"), imagetest.Link(tar.TypeSymlink, "u", "usr")}, {imagetest.Link(tar.TypeLink, "b", "u/a")}}, []string{"b=1", "u -> usr", "usr/", "usr/a=1"}},
+		{"what is not written", [][]imagetest.Entry{{{Header: tar.Header{Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}}, {Header: tar.Header{Name: "pipe", Typeflag: tar.TypeFifo}}}}, []string{"dev/"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var layers [][]byte
 			for _, l := range tt.layers {
-				layers = append(layers, layerOf(t, l...))
+				layers = append(layers, imagetest.Layer(t, l...))
 			}
 			dir, err := unpackAll(t, layers...)
 			if err != nil {
@@ -159,31 +127,31 @@ func TestLayers(t *testing.T) {
 func TestHostileLayers(t *testing.T) {
 	for _, tt := range []struct {
 		name, why string
-		entries   []tar.Header
+		entries   []imagetest.Entry
 	}{
-		{"a name that climbs", "leaves the image", []tar.Header{file("../secret", "x")}},
-		{"one that would end inside", "leaves the image", []tar.Header{file("a/../b", "x")}},
-		{"a long name", "no file can have such a name", []tar.Header{file(strings.Repeat("a", 5000), "x")}},
-		{"a deep name", "no file can have such a name", []tar.Header{file(strings.Repeat("a/", 200)+"b", "x")}},
-		{"the root as a file", "the root of an image is a folder", []tar.Header{link(tar.TypeSymlink, "./", "/etc")}},
-		{"a hard link out", "leaves the image", []tar.Header{link(tar.TypeLink, "a", "../secret")}},
-		{"a hard link through a link", "not there", []tar.Header{link(tar.TypeSymlink, "up", "../.."), link(tar.TypeLink, "a", "up/secret")}},
-		{"a hard link to nothing", "not there", []tar.Header{link(tar.TypeLink, "a", "missing/b")}},
-		{"a hard link to a folder", "to a folder", []tar.Header{folder("d", 0o755), link(tar.TypeLink, "a", "d")}},
-		{"a hard link over its target's folder", "in the place of the folder", []tar.Header{file("d/a", "x"), link(tar.TypeLink, "d", "d/a")}},
-		{"a device node", "device node outside /dev", []tar.Header{{Name: "mem", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 1}}},
-		{"a disk", "device node outside /dev", []tar.Header{{Name: "d/sda", Typeflag: tar.TypeBlock, Devmajor: 8}}},
-		{"an unknown type", "not known", []tar.Header{{Name: "x", Typeflag: 'Z'}}},
-		{"a whiteout of nothing", "whiteout of nothing", []tar.Header{file("a/.wh.", "")}},
-		{"a whiteout of the folder above", "whiteout of nothing", []tar.Header{file("a/.wh...", "")}},
-		{"a whiteout of the folder", "whiteout of nothing", []tar.Header{file("a/.wh..", "")}},
-		{"an owner that does not exist", "no user or group", []tar.Header{{Name: "x", Typeflag: tar.TypeReg, Uid: 1 << 33}}},
-		{"a negative owner", "no user or group", []tar.Header{{Name: "x", Typeflag: tar.TypeReg, Gid: -1, Format: tar.FormatGNU}}},
-		{"too many files", "too many files", slices.Repeat([]tar.Header{folder("d", 0o755)}, 101)},
-		{"too much", "to more than 100 times its size", []tar.Header{file("a", strings.Repeat("x", 1<<18)), file("b", strings.Repeat("x", 1<<18)), file("c", "x")}},
+		{"a name that climbs", "leaves the image", []imagetest.Entry{imagetest.File("../secret", "x")}},
+		{"one that would end inside", "leaves the image", []imagetest.Entry{imagetest.File("a/../b", "x")}},
+		{"a long name", "no file can have such a name", []imagetest.Entry{imagetest.File(strings.Repeat("a", 5000), "x")}},
+		{"a deep name", "no file can have such a name", []imagetest.Entry{imagetest.File(strings.Repeat("a/", 200)+"b", "x")}},
+		{"the root as a file", "the root of an image is a folder", []imagetest.Entry{imagetest.Link(tar.TypeSymlink, "./", "/etc")}},
+		{"a hard link out", "leaves the image", []imagetest.Entry{imagetest.Link(tar.TypeLink, "a", "../secret")}},
+		{"a hard link through a link", "not there", []imagetest.Entry{imagetest.Link(tar.TypeSymlink, "up", "../.."), imagetest.Link(tar.TypeLink, "a", "up/secret")}},
+		{"a hard link to nothing", "not there", []imagetest.Entry{imagetest.Link(tar.TypeLink, "a", "missing/b")}},
+		{"a hard link to a folder", "to a folder", []imagetest.Entry{imagetest.Folder("d", 0o755), imagetest.Link(tar.TypeLink, "a", "d")}},
+		{"a hard link over its target's folder", "in the place of the folder", []imagetest.Entry{imagetest.File("d/a", "x"), imagetest.Link(tar.TypeLink, "d", "d/a")}},
+		{"a device node", "device node outside /dev", []imagetest.Entry{{Header: tar.Header{Name: "mem", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 1}}}},
+		{"a disk", "device node outside /dev", []imagetest.Entry{{Header: tar.Header{Name: "d/sda", Typeflag: tar.TypeBlock, Devmajor: 8}}}},
+		{"an unknown type", "not known", []imagetest.Entry{{Header: tar.Header{Name: "x", Typeflag: 'Z'}}}},
+		{"a whiteout of nothing", "whiteout of nothing", []imagetest.Entry{imagetest.File("a/.wh.", "")}},
+		{"a whiteout of the folder above", "whiteout of nothing", []imagetest.Entry{imagetest.File("a/.wh...", "")}},
+		{"a whiteout of the folder", "whiteout of nothing", []imagetest.Entry{imagetest.File("a/.wh..", "")}},
+		{"an owner that does not exist", "no user or group", []imagetest.Entry{{Header: tar.Header{Name: "x", Typeflag: tar.TypeReg, Uid: 1 << 33}}}},
+		{"a negative owner", "no user or group", []imagetest.Entry{{Header: tar.Header{Name: "x", Typeflag: tar.TypeReg, Gid: -1, Format: tar.FormatGNU}}}},
+		{"too many files", "too many files", slices.Repeat([]imagetest.Entry{imagetest.Folder("d", 0o755)}, 101)},
+		{"too much", "to more than 100 times its size", []imagetest.Entry{imagetest.File("a", strings.Repeat("x", 1<<18)), imagetest.File("b", strings.Repeat("x", 1<<18)), imagetest.File("c", "x")}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir, err := unpackAll(t, layerOf(t, tt.entries...))
+			dir, err := unpackAll(t, imagetest.Layer(t, tt.entries...))
 			if !errors.Is(err, ErrHostile) || !strings.Contains(err.Error(), tt.why) {
 				t.Errorf("error %v, want one that says %q", err, tt.why)
 			}
@@ -193,18 +161,18 @@ func TestHostileLayers(t *testing.T) {
 		})
 	}
 	t.Run("more than the image may have", func(t *testing.T) {
-		big := layerOf(t, file("a", strings.Repeat("x", 1<<19)))
-		if _, err := unpackAll(t, big, big, layerOf(t, file("b", "x"))); !errors.Is(err, ErrHostile) || !strings.Contains(err.Error(), "larger than the limit") {
+		big := imagetest.Layer(t, imagetest.File("a", strings.Repeat("x", 1<<19)))
+		if _, err := unpackAll(t, big, big, imagetest.Layer(t, imagetest.File("b", "x"))); !errors.Is(err, ErrHostile) || !strings.Contains(err.Error(), "larger than the limit") {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("a link to itself", func(t *testing.T) {
-		if _, err := unpackAll(t, layerOf(t, link(tar.TypeSymlink, "a", "a"), file("a/b", "x"))); err == nil {
+		if _, err := unpackAll(t, imagetest.Layer(t, imagetest.Link(tar.TypeSymlink, "a", "a"), imagetest.File("a/b", "x"))); err == nil {
 			t.Error("accepted")
 		}
 	})
 	t.Run("cut short", func(t *testing.T) {
-		whole := layerOf(t, file("a", strings.Repeat("x", 2000)))
+		whole := imagetest.Layer(t, imagetest.File("a", strings.Repeat("x", 2000)))
 		if _, err := unpackAll(t, whole[:1500]); err == nil {
 			t.Error("accepted")
 		}
@@ -271,12 +239,12 @@ func TestSparse(t *testing.T) {
 
 func TestModesAndTimes(t *testing.T) {
 	when := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
-	dir, err := unpackAll(t, layerOf(t,
-		tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777},
-		tar.Header{Name: "locked", Typeflag: tar.TypeDir, Mode: 0o000},
-		file("locked/in", "x"),
-		tar.Header{Name: "su", Typeflag: tar.TypeReg, Mode: 0o6755, ModTime: when},
-		tar.Header{Name: "none", Typeflag: tar.TypeReg, Mode: 0o000},
+	dir, err := unpackAll(t, imagetest.Layer(t,
+		imagetest.Entry{Header: tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777}},
+		imagetest.Entry{Header: tar.Header{Name: "locked", Typeflag: tar.TypeDir, Mode: 0o000}},
+		imagetest.File("locked/in", "x"),
+		imagetest.Entry{Header: tar.Header{Name: "su", Typeflag: tar.TypeReg, Mode: 0o6755, ModTime: when}},
+		imagetest.Entry{Header: tar.Header{Name: "none", Typeflag: tar.TypeReg, Mode: 0o000}},
 	))
 	if err != nil {
 		t.Fatal(err)
@@ -295,8 +263,8 @@ func TestModesAndTimes(t *testing.T) {
 
 // FuzzLayer: whatever a layer is, nothing outside its folder changes.
 func FuzzLayer(f *testing.F) {
-	f.Add(layerOf(f, file("a/b", "x"), link(tar.TypeSymlink, "l", "../.."), file("l/secret", "y"), link(tar.TypeLink, "h", "l/secret"), file("a/.wh.b", ""), file("l/.wh..wh..opq", "")))
-	f.Add(layerOf(f, folder("d", 0o1777), file("d", "x"), link(tar.TypeLink, "d", "d/x")))
+	f.Add(imagetest.Layer(f, imagetest.File("a/b", "x"), imagetest.Link(tar.TypeSymlink, "l", "../.."), imagetest.File("l/secret", "y"), imagetest.Link(tar.TypeLink, "h", "l/secret"), imagetest.File("a/.wh.b", ""), imagetest.File("l/.wh..wh..opq", "")))
+	f.Add(imagetest.Layer(f, imagetest.Folder("d", 0o1777), imagetest.File("d", "x"), imagetest.Link(tar.TypeLink, "d", "d/x")))
 	f.Fuzz(func(t *testing.T, layer []byte) {
 		_, _ = unpackAll(t, layer, layer)
 	})

@@ -104,7 +104,8 @@ func allowed() map[string][]string {
 		"./api/v1alpha1": {"./boundary", "./risk"},
 		"./policy":       {"./api/v1alpha1", "./boundary", "./risk", "./risk/rules"},
 		// Sandboxes.
-		"./image":              {"./internal/version", "./sandbox"},
+		"./image":              {"./internal/fault", "./internal/version", "./sandbox"},
+		"./image/imagetest":    {"./internal/testbin"},
 		"./engine/oci":         {"./internal/fault", "./sandbox"},
 		"./engine/gvisor":      {"./boundary", "./engine/gvisor/wire", "./engine/oci", "./internal/fault", "./internal/version", "./sandbox"},
 		"./engine/gvisor/wire": {},
