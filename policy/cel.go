@@ -28,14 +28,19 @@ func quoted[T ~string](items []T) string {
 }
 
 // anyOf is true where one of the expressions is.
-func anyOf(exprs []string) string {
+func anyOf(exprs []string) string { return joined(exprs, ") || (", "false") }
+
+// allOf is true where all of the expressions are.
+func allOf(exprs []string) string { return joined(exprs, ") && (", "true") }
+
+func joined(exprs []string, operator, none string) string {
 	switch len(exprs) {
 	case 0:
-		return "false"
+		return none
 	case 1:
 		return exprs[0]
 	}
-	return "(" + strings.Join(exprs, ") || (") + ")"
+	return "(" + strings.Join(exprs, operator) + ")"
 }
 
 // namespaceIn is true where the value of an expression is a name that one of

@@ -20,6 +20,7 @@ func (s *set) pods(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
 	v.evidence(s, c)
 	v.requirement(s, true)
 	v.choice(s)
+	excepted := v.accepts(s)
 	p := s.validating("bulkhead-pods")
 	p.Spec.MatchConstraints = s.scope(podRules())
 	p.Spec.MatchConditions = append(s.within(), mirrorCondition(), changedCondition())
@@ -30,17 +31,20 @@ func (s *set) pods(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
 			MessageExpression: fmt.Sprintf("'label %s is ' + object.metadata.labels[%q] + ': it is one of %s'", risk.ClassLabel, risk.ClassLabel, strings.Join(classNames(), ", ")),
 			Reason:            new(metav1.StatusReasonForbidden),
 		},
-		s.boundaryValidation(),
+		s.boundaryValidation(excepted),
 	}
 	return p
 }
 
 // boundaryValidation: the pod's boundary is enough. One that has the strongest
 // needs no evidence, where nothing is denied for what it is.
-func (s *set) boundaryValidation() admissionv1.Validation {
+func (s *set) boundaryValidation(excepted bool) admissionv1.Validation {
 	expr := "variables.provided >= variables.required"
 	if !slices.ContainsFunc(s.policies, func(p *v1alpha1.IsolationPolicy) bool { return p.Spec.Unknown == v1alpha1.Deny }) {
 		expr = fmt.Sprintf("variables.provided == %d || %s", boundary.VirtualMachine, expr)
+	}
+	if excepted {
+		expr += " || variables.accepted"
 	}
 	names := []string{""}
 	for _, b := range boundary.All() {
@@ -51,7 +55,7 @@ func (s *set) boundaryValidation() admissionv1.Validation {
 : 'class ' + %[3]s[variables.class] + ' needs ' + %[4]s[variables.required] + ', and '
 + object.spec.?runtimeClassName.optMap(n, 'RuntimeClass ' + n).orValue('a pod without a RuntimeClass') + ' gives ' + %[4]s[variables.provided]
 + (variables.choice == '' ? ': no RuntimeClass of the policy gives that' : ': set spec.runtimeClassName to ' + variables.choice)
-+ ' (bulkhead check says which fields show the class)'`, boundary.VirtualMachine, risk.ClassLabel, quoted(classNames()), quoted(names))
++ ' (bulkhead check says which fields show the class)' + %[5]s`, boundary.VirtualMachine, risk.ClassLabel, quoted(classNames()), quoted(names), s.remarks())
 	return admissionv1.Validation{Expression: expr, MessageExpression: strings.ReplaceAll(message, "\n", " "), Reason: new(metav1.StatusReasonForbidden)}
 }
 

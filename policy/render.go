@@ -1,10 +1,10 @@
 package policy
 
 import (
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-
-	nodev1 "k8s.io/api/node/v1"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
@@ -30,6 +30,22 @@ func Render(policies []*v1alpha1.IsolationPolicy, c *rules.Catalogue) ([]Object,
 		s := &all[i]
 		pods := s.pods(c)
 		out = append(out, pods, s.binding(pods, s.actions()...))
+		if s.mode == v1alpha1.Enforce { // who is only warned gets what was asked for
+			assign := s.assign(c)
+			out = append(out, assign, s.assignBinding(assign))
+		}
+	}
+	for i := range all {
+		if below := all[i].belowRoute(c); below != nil {
+			out = append(out, below, all[i].binding(below, admissionv1.Warn, admissionv1.Audit))
+		}
+	}
+	for _, s := range baselines(all) {
+		baseline, err := s.baseline(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, baseline, s.binding(baseline, s.actions()...))
 	}
 	return out, nil
 }

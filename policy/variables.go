@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,6 +92,14 @@ func camel(s string) string {
 // boundary.Boundary. timed: the moment of creation is known, and what has an end
 // is held to it; it is not while mutating.
 func (v *variables) requirement(s *set, timed bool) {
+	v.provided(s)
+	v.inForce(s)
+	v.add("required", s.required(s, timed))
+}
+
+// provided adds what the pod's RuntimeClass gives. One that no policy trusts
+// shares the node's kernel, whatever it is called.
+func (v *variables) provided(s *set) {
 	var gives []string
 	for _, c := range s.trusted {
 		b, _ := boundary.Runtime(c.Runtime).Boundary()
@@ -103,18 +112,31 @@ func (v *variables) requirement(s *set, timed bool) {
 		provided = fmt.Sprintf("{%s}[?object.spec.?runtimeClassName.orValue('')].orValue(1)", strings.Join(gives, ", "))
 	}
 	v.add("provided", provided)
-	if len(s.policies) > 1 {
-		var in []string
-		for i, p := range s.policies {
-			in = append(in, fmt.Sprintf("(%s ? [%d] : [])", inScope("request.namespace", p.Spec.Namespaces), i))
-		}
-		v.add("policies", strings.Join(in, " + "))
+}
+
+// inForce adds variables.policies, the positions of the policies that hold for
+// the namespace, where there are several.
+func (v *variables) inForce(s *set) {
+	if len(s.policies) < 2 {
+		return
 	}
-	levels := []string{s.strictest(func(p *v1alpha1.IsolationPolicy) string { return s.routed(p, timed) }, classOf)}
-	levels = append(levels, fmt.Sprintf("(%s > 0 && object.metadata.?labels[?%q].orValue('') == 'true' ? %d : 1)", classVar, risk.TenantDataLabel, boundary.UserKernel))
-	levels = append(levels, s.strictest(floor, nil))
-	levels = append(levels, fmt.Sprintf("namespaceObject.metadata.?labels[?%q].optMap(b, {%s}[?b].orValue(%d)).orValue(1)", FloorLabel, boundaryNumbers(), boundary.VirtualMachine))
-	v.add("required", list(levels)+".max()")
+	var in []string
+	for i, p := range s.policies {
+		in = append(in, fmt.Sprintf("(%s ? [%d] : [])", inScope("request.namespace", p.Spec.Namespaces), i))
+	}
+	v.add("policies", strings.Join(in, " + "))
+}
+
+// required is what the strictest of the set's policies asks of a pod. all are
+// those that variables.policies counts.
+func (s *set) required(all *set, timed bool) string {
+	levels := []string{
+		s.strictest(all, func(p *v1alpha1.IsolationPolicy) string { return s.routed(p, timed) + "[" + classOf(p) + "]" }),
+		fmt.Sprintf("(%s > 0 && object.metadata.?labels[?%q].orValue('') == 'true' ? %d : 1)", classVar, risk.TenantDataLabel, boundary.UserKernel),
+		s.strictest(all, floor),
+		fmt.Sprintf("namespaceObject.metadata.?labels[?%q].optMap(b, {%s}[?b].orValue(%d)).orValue(1)", FloorLabel, boundaryNumbers(), boundary.VirtualMachine),
+	}
+	return list(levels) + ".max()"
 }
 
 func boundaryNumbers() string {
@@ -135,28 +157,18 @@ func classOf(p *v1alpha1.IsolationPolicy) string {
 }
 
 // strictest is the highest of a number over the policies that hold for the
-// namespace. index, where it is given, says by which expression the value is
-// looked up.
-func (s *set) strictest(value func(*v1alpha1.IsolationPolicy) string, index func(*v1alpha1.IsolationPolicy) string) string {
-	at := func(p *v1alpha1.IsolationPolicy) string {
-		if index == nil {
-			return value(p)
-		}
-		return value(p) + "[" + index(p) + "]"
-	}
-	if len(s.policies) == 1 {
-		return at(s.policies[0])
-	}
+// namespace.
+func (s *set) strictest(all *set, value func(*v1alpha1.IsolationPolicy) string) string {
 	rows := map[string][]string{} // policies that say the same
 	var order []string
-	for i, p := range s.policies {
-		text := at(p)
+	for _, p := range s.policies {
+		text := value(p)
 		if _, ok := rows[text]; !ok {
 			order = append(order, text)
 		}
-		rows[text] = append(rows[text], fmt.Sprint(i))
+		rows[text] = append(rows[text], fmt.Sprint(slices.Index(all.policies, p)))
 	}
-	if len(order) == 1 {
+	if len(order) == 1 && len(s.policies) == len(all.policies) {
 		return order[0]
 	}
 	var terms []string

@@ -33,6 +33,7 @@ type cluster struct {
 	dynamic  *dynamic.DynamicClient
 	mapper   *restmapper.DeferredDiscoveryRESTMapper
 	warnings *warnings
+	canaries int // that were applied
 }
 
 // warnings keeps what the API server warned about since it was last asked.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/policy"
-	"github.com/bulkhead-dev/bulkhead/risk"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
 
@@ -54,19 +53,56 @@ func (c *cluster) install(t *testing.T, namespace string, policies ...*v1alpha1.
 			t.Fatalf("%s: %v", o.GetName(), err)
 		}
 	}
-	if namespace == "" {
-		return
-	}
 	c.namespace(t, namespace, nil)
-	canary := pod(t, namespace, fmt.Sprintf(`
-metadata: {labels: {%s: no-such-class}}
-spec: {containers: [{name: a, image: registry.example/app:1}]}`, risk.ClassLabel))
-	c.await(t, "policies are in force", func(ctx context.Context) (bool, error) {
-		_, warned, err := c.try(ctx, canary)
-		if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "no-such-class") {
-			return true, nil
+	c.settle(t, namespace)
+}
+
+// canary is a pair of policies that mark a pod and warn about the mark. What was
+// applied before them is in force when they are.
+const canary = `
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: canary-%[1]d}
+spec:
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]}
+  matchConditions: [{name: canary, expression: "'canary' in object.metadata.?annotations.orValue({})"}]
+  mutations: [{patchType: JSONPatch, jsonPatch: {expression: "[JSONPatch{op: 'add', path: '/metadata/annotations/marked', value: '%[1]d'}]"}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: canary-%[1]d}
+spec: {policyName: canary-%[1]d}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: canary-%[1]d}
+spec:
+  failurePolicy: Fail
+  matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]}
+  matchConditions: [{name: canary, expression: "'canary' in object.metadata.?annotations.orValue({})"}]
+  validations: [{expression: "object.metadata.?annotations[?'marked'].orValue('') != '%[1]d'", message: "canary %[1]d"}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: canary-%[1]d}
+spec: {policyName: canary-%[1]d, validationActions: [Warn]}
+`
+
+// settle returns when everything that was applied before is in force.
+func (c *cluster) settle(t *testing.T, namespace string) {
+	t.Helper()
+	c.canaries++
+	for text := range strings.SplitSeq(fmt.Sprintf(canary, c.canaries), "---") {
+		if err := c.apply(t.Context(), object(t, text)); err != nil {
+			t.Fatal(err)
 		}
-		return strings.Contains(strings.Join(warned, " "), "no-such-class"), err
+	}
+	bird := pod(t, namespace, `{metadata: {annotations: {canary: here}}, spec: {containers: [{name: a, image: registry.example/app:1}]}}`)
+	c.await(t, "policies are in force", func(ctx context.Context) (bool, error) {
+		_, warned, err := c.try(ctx, bird)
+		return strings.Contains(strings.Join(warned, " "), fmt.Sprintf("canary %d", c.canaries)), err
 	})
 }
 

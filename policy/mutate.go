@@ -1,0 +1,57 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
+)
+
+// assign is the policy that gives a pod without a RuntimeClass the one of its
+// route. A pod that names one is never changed: it would keep the overhead and
+// the node selector of what it named. The API server stamps those of the class
+// that is set here, and then holds the pod to its boundary like any other.
+func (s *set) assign(c *rules.Catalogue) *admissionv1.MutatingAdmissionPolicy {
+	var v variables
+	v.evidence(s, c)
+	v.requirement(s, false)
+	v.choice(s)
+	untouched := []string{"variables.choice == ''"}
+	for _, p := range s.policies {
+		for _, w := range p.Spec.Waivers {
+			if w.Allows.Boundary != "" { // it says what it wants, and is held to that
+				untouched = append(untouched, covers(w))
+			}
+		}
+	}
+	return &admissionv1.MutatingAdmissionPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},
+		ObjectMeta: s.meta("bulkhead-assign-" + strings.ToLower(string(s.mode))),
+		Spec: admissionv1.MutatingAdmissionPolicySpec{
+			FailurePolicy: new(admissionv1.Fail),
+			// Another mutation may bring in a container after this one.
+			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
+			MatchConstraints:   s.scope([]admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)}),
+			MatchConditions: append(s.within(), mirrorCondition(),
+				admissionv1.MatchCondition{Name: "no-runtime-class", Expression: "!has(object.spec.runtimeClassName)"}),
+			Variables: v,
+			Mutations: []admissionv1.Mutation{{
+				PatchType: admissionv1.PatchTypeJSONPatch,
+				JSONPatch: &admissionv1.JSONPatch{
+					Expression: fmt.Sprintf("%s ? [] : [JSONPatch{op: 'add', path: '/spec/runtimeClassName', value: variables.choice}]", anyOf(untouched)),
+				},
+			}},
+		},
+	}
+}
+
+func (s *set) assignBinding(p *admissionv1.MutatingAdmissionPolicy) *admissionv1.MutatingAdmissionPolicyBinding {
+	return &admissionv1.MutatingAdmissionPolicyBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicyBinding"},
+		ObjectMeta: s.meta(p.Name),
+		Spec:       admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: p.Name},
+	}
+}
