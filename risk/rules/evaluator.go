@@ -39,7 +39,7 @@ type Evaluator struct {
 	positions map[*Rule]int // of the catalogue's rules
 	guards    guards
 	memo      *memo
-	metadata  bool     // rules see the metadata too, not only the spec
+	whole     ruleSet  // rules that see more of a pod than its spec
 	checked   *checked // nil: every expression is compiled here
 	patterns  sync.Map // *regexp.Regexp by its text
 
@@ -78,7 +78,7 @@ func newEvaluator(c *Catalogue, known *checked) (*Evaluator, error) {
 	}
 	e := &Evaluator{
 		catalogue: c, env: set.NewExpressionsEnv(), varType: varType,
-		positions: make(map[*Rule]int, len(c.Rules)), memo: newMemo(len(c.Rules)), metadata: c.readsMetadata(), checked: known, programs: map[string]*program{},
+		positions: make(map[*Rule]int, len(c.Rules)), memo: newMemo(len(c.Rules)), whole: c.seeWhole(), checked: known, programs: map[string]*program{},
 	}
 	for i := range c.Rules {
 		e.positions[&c.Rules[i]] = i
@@ -261,18 +261,14 @@ type Pod struct {
 	activation map[string]any
 	glance     *glance // nil until a rule is evaluated
 	known      *verdicts
+	knownWhole *verdicts // of rules that see more than the spec; nil until one is asked for
 	// variableCost is what evaluating variables has cost, in CEL's units.
 	variableCost uint64
 }
 
 // Pod prepares a pod (apiVersion, kind, metadata, spec as decoded JSON).
 func (e *Evaluator) Pod(object map[string]any) *Pod {
-	p := &Pod{e: e, object: object}
-	if e.metadata {
-		p.known = e.memo.of(object["spec"], object["metadata"])
-	} else {
-		p.known = e.memo.of(object["spec"])
-	}
+	p := &Pod{e: e, object: object, known: e.memo.of(object["spec"])}
 	vars := lazy.NewMapValue(e.varType)
 	p.activation = map[string]any{objectVar: object, variablesVar: vars}
 	for _, v := range e.variables {
@@ -291,6 +287,18 @@ func (e *Evaluator) Pod(object map[string]any) *Pod {
 		})
 	}
 	return p
+}
+
+// remembered returns what is known of pods that look the same to the rule at
+// position i.
+func (p *Pod) remembered(i int) *verdicts {
+	if !p.e.whole.has(i) {
+		return p.known
+	}
+	if p.knownWhole == nil {
+		p.knownWhole = p.e.memo.of(p.object)
+	}
+	return p.knownWhole
 }
 
 // Fires evaluates the rule's expression, unless its guard says that it cannot

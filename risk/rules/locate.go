@@ -32,7 +32,7 @@ func (p *Pod) Matches(r *Rule) ([]Match, error) {
 	if !ok {
 		return p.matches(r)
 	}
-	return p.known.get(i, func() ([]Match, error) { return p.matches(r) })
+	return p.remembered(i).get(i, func() ([]Match, error) { return p.matches(r) })
 }
 
 func (p *Pod) matches(r *Rule) ([]Match, error) {

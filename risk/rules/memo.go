@@ -3,7 +3,8 @@ package rules
 import (
 	"hash/maphash"
 	"math"
-	"strings"
+	"regexp"
+	"slices"
 	"sync"
 )
 
@@ -125,23 +126,35 @@ func mix(a, b uint64) uint64 {
 	return a ^ a>>32
 }
 
-// readsMetadata reports whether a rule sees more of a pod than its spec.
-func (c *Catalogue) readsMetadata() bool {
-	const name = "metadata"
-	for _, v := range c.Variables {
-		if strings.Contains(v.Expression, name) {
-			return true
-		}
-	}
+// seeWhole returns the rules whose answer may depend on more of a pod than its
+// spec.
+func (c *Catalogue) seeWhole() ruleSet {
+	all := slices.ContainsFunc(c.Variables, func(v Variable) bool { return beyondSpec(v.Expression) })
+	set := newRuleSet(len(c.Rules))
 	for i := range c.Rules {
-		if strings.Contains(c.Rules[i].If, name) {
-			return true
-		}
-		for _, a := range c.Rules[i].Any {
-			if strings.Contains(a.When+a.Absent+strings.Join(a.At, " "), name) {
-				return true
-			}
+		if all || c.Rules[i].seesWhole() {
+			set.add(i)
 		}
 	}
-	return false
+	return set
+}
+
+func (r *Rule) seesWhole() bool {
+	return beyondSpec(r.If) || slices.ContainsFunc(r.Any, func(a Alternative) bool {
+		outside := func(at string) bool { return !inSpec.MatchString(at) }
+		return beyondSpec(a.When) || beyondSpec(a.Absent) || a.Each == "pod" && slices.ContainsFunc(a.At, outside)
+	})
+}
+
+// The forms of an expression's mention of the pod, and those of its spec alone.
+var (
+	ofObject = regexp.MustCompile(`\bobject\b`)
+	ofSpec   = regexp.MustCompile(`\bobject\.\??spec\b`)
+	inSpec   = regexp.MustCompile(`^spec\b`)
+)
+
+// beyondSpec reports whether an expression mentions the pod in any other form
+// than that of its spec; in doubt it does.
+func beyondSpec(expr string) bool {
+	return len(ofObject.FindAllStringIndex(expr, -1)) != len(ofSpec.FindAllStringIndex(expr, -1))
 }

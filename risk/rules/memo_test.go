@@ -46,11 +46,20 @@ func TestMemoIsBounded(t *testing.T) {
 	}
 }
 
-// TestMemoOfMetadata: pods that differ in what a rule reads do not share matches.
+// TestMemoOfMetadata: pods that differ in what a rule reads do not share matches;
+// pods that differ in nothing else than what no rule reads share all of them.
 func TestMemoOfMetadata(t *testing.T) {
-	const rule = `rules: [{id: r, title: t, kind: hint, scope: pod, class: unknown, message: m, fix: f, any: [{each: pod, at: %s, when: "v == 'x'"}]}]`
-	for at, want := range map[string][2]int{"metadata.labels.l": {1, 0}, "spec.hostname": {1, 1}} {
-		c, err := Load(fstest.MapFS{"r.yaml": {Data: fmt.Appendf(nil, rule, at)}, "v.yaml": {Data: variablesOf(t)}})
+	const rule = `rules: [{id: r, title: t, kind: hint, scope: pod, class: unknown, message: m, fix: f, any: [%s]}]`
+	for alternative, want := range map[string][2]int{
+		`{each: pod, at: metadata.labels.l, when: "v == 'x'"}`:                             {1, 0},
+		`{each: pod, at: spec.hostname, when: "object.metadata.labels.l == v"}`:            {1, 0},
+		`{each: pod, at: spec.hostname, when: "object['meta' + 'data'].labels.l == v"}`:    {1, 0},
+		`{at: image, when: "object.?metadata.labels.l.orValue('') == 'x'"}`:                {1, 0},
+		`{at: tty, when: "false", absent: "[object].exists(o, o.metadata.name == 'y-1')"}`: {0, 1},
+		`{each: pod, at: spec.hostname, when: "v == 'x'"}`:                                 {1, 1},
+		`{each: pod, at: spec.hostname, when: "object.spec.hostname == 'x'"}`:              {1, 1},
+	} {
+		c, err := Load(fstest.MapFS{"r.yaml": {Data: fmt.Appendf(nil, rule, alternative)}, "v.yaml": {Data: variablesOf(t)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,11 +68,28 @@ func TestMemoOfMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, label := range []string{"x", "y"} {
-			pod := podOf(map[string]any{"metadata": map[string]any{"labels": map[string]any{"l": label}}, "spec": map[string]any{"hostname": "x"}})
+			pod := podOf(map[string]any{
+				"metadata": map[string]any{"name": fmt.Sprint(label, "-", i), "labels": map[string]any{"l": label}},
+				"spec":     map[string]any{"hostname": "x", "containers": []any{map[string]any{"image": "i"}}},
+			})
 			matches, err := e.Pod(pod).Matches(&c.Rules[0])
 			if err != nil || len(matches) != want[i] {
-				t.Errorf("rule at %s, label %s: %d matches (%v), want %d", at, label, len(matches), err, want[i])
+				t.Errorf("%s, label %s: %d matches (%v), want %d", alternative, label, len(matches), err, want[i])
 			}
+		}
+		if shared, spec := len(e.memo.pods) == 1, want[0] == want[1]; shared != spec {
+			t.Errorf("%s: %d contents remembered of two pods with one spec", alternative, len(e.memo.pods))
+		}
+	}
+}
+
+// TestBuiltinRulesSeeSpecs: replicas and overlays differ in names and labels. A
+// built-in rule that reads those is asked again for each of them.
+func TestBuiltinRulesSeeSpecs(t *testing.T) {
+	c := builtin(t).Catalogue()
+	for i := range c.Rules {
+		if c.seeWhole().has(i) {
+			t.Errorf("rule %s sees more than the spec", c.Rules[i].ID)
 		}
 	}
 }
