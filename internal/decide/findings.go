@@ -105,8 +105,12 @@ func (j *judgement) baseline() error {
 			if !j.llm() {
 				f.Severity = rules.Info
 			}
-			if f.Patched = r.Set != nil; f.Patched {
+			why := j.contradicted(r, m.Path)
+			if f.Patched = r.Set != nil && why == ""; f.Patched {
 				j.change(m.Path, j.more(m.Path, r.Set))
+			}
+			if why != "" {
+				f.Fix = "take " + why + " away first: the API refuses both together; then " + f.Fix
 			}
 			if r.Control == "securityContext.runAsNonRoot" && j.runsAsRoot(m.Path) {
 				j.change(sibling(m.Path, "runAsUser"), unprivileged)
@@ -114,6 +118,23 @@ func (j *judgement) baseline() error {
 		}
 	}
 	return nil
+}
+
+// contradicted returns what of the container the API refuses together with the
+// control of a rule; "" where it may be set.
+func (j *judgement) contradicted(r *rules.Rule, at manifest.Path) string {
+	if r.Control != "securityContext.allowPrivilegeEscalation" {
+		return ""
+	}
+	if privileged, _ := manifest.Lookup(j.w.Pod, sibling(at, "privileged")); privileged == true {
+		return "privileged"
+	}
+	added, _ := manifest.Lookup(j.w.Pod, sibling(at, "capabilities").Join("add"))
+	list, _ := added.([]any)
+	if slices.Contains(list, any("SYS_ADMIN")) || slices.Contains(list, any("CAP_SYS_ADMIN")) {
+		return "capability SYS_ADMIN"
+	}
+	return ""
 }
 
 // more is a value to set; where both it and what stands there are lists, what

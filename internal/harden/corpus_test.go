@@ -316,6 +316,24 @@ func flat(v any) map[string]any {
 	return out
 }
 
+// TestWhatTheAPIRefusesTogether: a container that is privileged, or has SYS_ADMIN,
+// cannot be one that gains no privileges.
+func TestWhatTheAPIRefusesTogether(t *testing.T) {
+	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {bulkhead.dev/risk-class: code-execution}}\nspec:\n  containers:\n    - name: a\n      image: b\n      securityContext: %s\n"
+	for context, want := range map[string]bool{
+		"{privileged: true}":                        false,
+		"{capabilities: {add: [SYS_ADMIN]}}":        false,
+		"{capabilities: {add: [NET_BIND_SERVICE]}}": true,
+		"{privileged: false}":                       true,
+	} {
+		text := []byte(fmt.Sprintf(pod, context))
+		out, refused := manifest.Rewrite(text, harden.Edits(judge(t, newDecider(t), "a", text).plans)["a"], manifest.DefaultLimits())
+		if got := bytes.Contains(out, []byte("allowPrivilegeEscalation: false")); got != want || len(refused) > 0 {
+			t.Errorf("%s: allowPrivilegeEscalation: false is written: %v, want %v; refused: %v\n%s", context, got, want, refused, out)
+		}
+	}
+}
+
 // TestHardenedCorpus: what was rewritten passes `check` but for what only a person
 // can decide, and Pod Security "restricted" but where a finding says why not.
 func TestHardenedCorpus(t *testing.T) {
