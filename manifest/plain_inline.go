@@ -2,6 +2,8 @@ package manifest
 
 import (
 	"bytes"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -27,10 +29,8 @@ func (p *plain) key(at int) (name string, after int, ok bool) {
 		return "", 0, false
 	}
 	name = p.names.text(line[:n])
-	if resolves(line[0]) {
-		if v, err := scalar(&yaml.Node{Kind: yaml.ScalarNode, Value: name}); err != nil || v != any(name) {
-			return "", 0, false // a boolean, a number, null
-		}
+	if resolved(name) {
+		return "", 0, false
 	}
 	return name, at + n + 1, true
 }
@@ -50,6 +50,37 @@ func resolves(c byte) bool {
 		return true
 	}
 	return digit(c)
+}
+
+// obvious resolves what can be nothing else than a string or a decimal number, as
+// scalar does; false: ask scalar.
+func obvious(s string) (any, bool) {
+	digits := 0
+	for digits < len(s) && digit(s[digits]) {
+		digits++
+	}
+	switch {
+	case letter(s[0]):
+		return s, !resolved(s)
+	case s[0] == '-':
+		return s, len(s) > 1 && (letter(s[1]) || s[1] == '-')
+	case digits == 0 || s[0] == '0' && len(s) > 1:
+		return nil, false
+	case digits == len(s):
+		n, err := strconv.ParseInt(s, 10, 64)
+		return n, err == nil
+	}
+	return s, strings.Trim(s[digits:], "mskKMGTPi") == "" // a quantity
+}
+
+// resolved reports whether a word is not a string.
+func resolved(word string) bool {
+	switch word {
+	case "true", "True", "TRUE", "false", "False", "FALSE", "null", "Null", "NULL":
+		return true
+	}
+	_, ok := bool11(word)
+	return ok
 }
 
 // quoted reads a quoted scalar without escapes; n is its length with quotes.
@@ -101,6 +132,9 @@ func (p *plain) scalar(text []byte, at int, e entry) (any, bool) {
 	s := p.names.text(text)
 	if !resolves(text[0]) {
 		return s, true
+	}
+	if v, ok := obvious(s); ok {
+		return v, true
 	}
 	v, err := scalar(&yaml.Node{Kind: yaml.ScalarNode, Value: s})
 	return v, err == nil && v != nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 )
 
 // plainDocuments are read without the library; each is a whole document.
@@ -68,6 +69,28 @@ func TestPlainDocuments(t *testing.T) {
 	for _, text := range plainDocuments() {
 		if plain, want := comparePlain(t, text), !strings.HasPrefix(text, "- "); plain != want {
 			t.Errorf("read as plain: %t, want %t\n%s", plain, want, text)
+		}
+	}
+}
+
+// TestObvious: what is resolved without the library is what the library says,
+// and what manifests have most of is.
+func TestObvious(t *testing.T) {
+	starts := []string{"0", "1", "12", "250", "9223372036854775807", "9223372036854775808", "-", "--", "-1", "-a", "-0x1", "t", "no", "true", "True", "y", "Y", "on", "N", "false", "off", "null", "NULL", "tmp", "token", "nginx:1", "yes-no", "0x1", "0o7", "0b1"}
+	ends := []string{"", "m", "Mi", "G", "k", "s", "e3", "E", "E1", "_0", ".", ".5", "-01-01", ":30", "x1", "o-1", "b1", " 1", "i", "=1"}
+	for _, start := range starts {
+		for _, end := range ends {
+			s := start + end
+			got, ok := obvious(s)
+			want, err := scalar(&yaml.Node{Kind: yaml.ScalarNode, Value: s})
+			if ok && (err != nil || got != want) {
+				t.Errorf("%s: %#v, the library says %#v (%v)", s, got, want, err)
+			}
+		}
+	}
+	for _, s := range []string{"8080", "0", "250m", "256Mi", "--listen=:80", "-c", "tmp", "name", "nginx:1"} {
+		if _, ok := obvious(s); !ok {
+			t.Errorf("%s is asked of the library", s)
 		}
 	}
 }
