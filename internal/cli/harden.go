@@ -236,11 +236,10 @@ func (h *hardening) result(all bool) (report.Hardening, error) {
 		case !ok:
 			p = harden.Plan{Decision: was}
 		}
-		row, err := p.Row(d)
+		row, err := p.Row(d, h.around(i)...)
 		if err != nil {
 			return out, err
 		}
-		row.Findings = append(row.Findings, h.asked(i)...)
 		if len(row.Changes)+len(row.Findings) > 0 {
 			out.Workloads = append(out.Workloads, row)
 		}

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/internal/harden"
-	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -57,16 +56,9 @@ func (h *hardening) unused(set harden.PolicySet) bool {
 	return slices.ContainsFunc(h.plans, func(p harden.Plan) bool { return p.Decision.Workload.Object == o && p.Kept != "" })
 }
 
-// asked are the findings of the policy set about a workload, by its place among
-// the decisions.
-func (h *hardening) asked(index int) []report.Finding {
-	var out []report.Finding
-	for _, set := range append(slices.Clone(h.accounts), h.egress...) {
-		if set.Index == index {
-			out = append(out, set.Findings...)
-		}
-	}
-	return out
+// around are the policy sets of a workload, by its place among the decisions.
+func (h *hardening) around(index int) []harden.PolicySet {
+	return slices.DeleteFunc(append(slices.Clone(h.accounts), h.egress...), func(s harden.PolicySet) bool { return s.Index != index })
 }
 
 // add adds a new file beside that of a workload, if it is not there. One of the

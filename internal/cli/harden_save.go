@@ -16,6 +16,7 @@ import (
 // save writes the files that change: in their places, or into a folder. What
 // cannot be written is refused, and stays as it was.
 func (h *hardening) save(paths []string, outDir string) {
+	exported := map[string]bool{}
 	for i := range h.files {
 		f := &h.files[i]
 		var err error
@@ -25,7 +26,7 @@ func (h *hardening) save(paths []string, outDir string) {
 		case outDir == "":
 			f.written, err = f.path, replace(f.path, paths, f.old, f.new)
 		default:
-			f.written, err = export(f.path, paths, outDir, f.new)
+			f.written, err = export(f.path, paths, outDir, f.new, exported)
 		}
 		if err != nil {
 			f.written = ""
@@ -38,6 +39,7 @@ func (h *hardening) save(paths []string, outDir string) {
 var (
 	errOutside = errors.New("it is a symbolic link, or below one, that leads out of what was named")
 	errLink    = errors.New("it is a symbolic link")
+	errTwice   = errors.New("another file has the same place in the folder")
 	errChanged = errors.New("the file changed while it was read")
 )
 
@@ -50,6 +52,8 @@ func unwritten(err error) (reason, hint string) {
 	switch {
 	case errors.Is(err, errOutside), errors.Is(err, errLink):
 		hint = "name the file that it leads to"
+	case errors.Is(err, errTwice):
+		hint = "harden the folder that has both, or one at a time"
 	case errors.Is(err, errChanged):
 		hint = "run it again when nothing else writes the file"
 	}
@@ -173,13 +177,17 @@ func syncFolder(dir string) error {
 	return nil
 }
 
-// export writes a file into outDir, at its place below what was named.
-func export(path string, paths []string, outDir string, text []byte) (string, error) {
+// export writes a file into outDir, at its place below what was named. exported are
+// the places that this call has written to.
+func export(path string, paths []string, outDir string, text []byte, exported map[string]bool) (string, error) {
 	rel, err := filepath.Rel(rootOf(path, paths), path)
 	if path == stdinName {
 		rel = "stdin.yaml"
 	} else if err != nil {
 		return "", err
+	}
+	if exported[rel] {
+		return "", errTwice
 	}
 	if err := os.MkdirAll(outDir, 0o755); err != nil {
 		return "", err
@@ -206,5 +214,6 @@ func export(path string, paths []string, outDir string, text []byte) (string, er
 		_ = root.Remove(temp)
 		return "", err
 	}
+	exported[rel] = true
 	return filepath.Join(outDir, rel), nil
 }

@@ -108,8 +108,8 @@ func Edits(plans []Plan) map[string][]manifest.Change {
 }
 
 // Row returns the plan as it is reported. after is what is decided about the
-// workload as it will be.
-func (p Plan) Row(after decide.Decision) (report.Hardened, error) {
+// workload as it will be, and around what is put around it.
+func (p Plan) Row(after decide.Decision, around ...PolicySet) (report.Hardened, error) {
 	row := p.Decision.Row
 	out := report.Hardened{
 		File: row.File, Line: row.Line, Kind: row.Kind, Namespace: row.Namespace, Name: row.Name,
@@ -129,6 +129,10 @@ func (p Plan) Row(after decide.Decision) (report.Hardened, error) {
 	}
 	refusals, err := refusals(after)
 	out.Findings = append(out.Findings, refusals...)
+	for _, set := range around {
+		set.addUp(out.Findings)
+		out.Findings = append(out.Findings, set.Findings...)
+	}
 	return out, err
 }
 

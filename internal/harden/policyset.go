@@ -24,6 +24,9 @@ type PolicySet struct {
 	// Index is its place among the decisions.
 	Index int
 	Files []File
+	// Policies are the names of those of Files that are NetworkPolicies, and of those
+	// of the input that would be.
+	Policies []string
 	// Account is the account that its pods are to have; "" where they keep theirs.
 	Account string
 	// Findings are what a person has to say first.
@@ -61,7 +64,7 @@ func sets(out decide.Outcome, all bool, step func(*builder) error) ([]PolicySet,
 		if err := step(b); err != nil {
 			return nil, fmt.Errorf("%s/%s: %w", d.Row.Kind, d.Row.Name, err)
 		}
-		if len(b.set.Files)+len(b.set.Findings) > 0 || b.set.Account != "" {
+		if len(b.set.Files)+len(b.set.Findings)+len(b.set.Policies) > 0 || b.set.Account != "" {
 			sets = append(sets, b.set)
 		}
 	}
@@ -96,6 +99,7 @@ func (b *builder) egress() error {
 			continue
 		}
 		if b.network.Policy(row.Namespace, e.Name) {
+			b.set.Policies = append(b.set.Policies, e.Name)
 			continue
 		}
 		if way.Why != "" {
@@ -114,8 +118,22 @@ func (b *builder) egress() error {
 			return err
 		}
 		b.file(e.Name, text)
+		b.set.Policies = append(b.set.Policies, e.Name)
 	}
 	return nil
+}
+
+// addUp says of policies that allow everything that the new ones limit nothing
+// beside them.
+func (s PolicySet) addUp(findings []report.Finding) {
+	for i, f := range findings {
+		wide, ok := strings.CutPrefix(f.Object, "NetworkPolicy/")
+		if f.Rule != "egress-everywhere" || !ok || len(s.Policies) == 0 {
+			continue
+		}
+		findings[i].Message += fmt.Sprintf("; policies add up, so that %s limits nothing as long as the rule stays", strings.Join(s.Policies, " and "))
+		findings[i].Fix = fmt.Sprintf("take %s out of NetworkPolicy %s, where nothing else needs it", f.Path, wide)
+	}
 }
 
 // said are the lines above a peer: what it is, and who names it. Never a value.
