@@ -115,10 +115,12 @@ func allowed() map[string][]string {
 		"./internal/agentapi": {},
 		"./internal/agent":    {"./internal/agentapi"},
 		"./internal/archive":  {},
-		"./internal/guest":    {"./internal/agentapi", "./internal/archive", "./internal/version"},
-		"./internal/egress":   {},
-		"./internal/runner":   {"./boundary", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/fault", "./internal/version", "./sandbox"},
-		"./internal/keeper":   {"./boundary", "./internal/agent", "./internal/egress", "./internal/fault", "./internal/runner", "./sandbox"},
+		// A pod's manifest as what to run in one sandbox. Pure.
+		"./internal/pod":    {"./internal/fault", "./manifest"},
+		"./internal/guest":  {"./internal/agentapi", "./internal/archive", "./internal/version"},
+		"./internal/egress": {},
+		"./internal/runner": {"./boundary", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/fault", "./internal/version", "./sandbox"},
+		"./internal/keeper": {"./boundary", "./internal/agent", "./internal/egress", "./internal/fault", "./internal/runner", "./sandbox"},
 		// Leaves.
 		"./internal/fault":   {},
 		"./internal/version": {},
@@ -162,7 +164,7 @@ func TestImports(t *testing.T) {
 func TestDomainIsPure(t *testing.T) {
 	doesIO := []string{"os", "os/exec", "os/signal", "net", "net/http", "syscall", "io/ioutil", "golang.org/x/sys/unix", "log", "log/slog"}
 	for _, p := range packages(t) {
-		if !slices.Contains([]string{"./risk", "./risk/rules", "./boundary", "./api/v1alpha1", "./policy", "./sandbox", "./internal/decide", "./internal/harden", "./internal/report"}, p.ImportPath) {
+		if !slices.Contains([]string{"./risk", "./risk/rules", "./boundary", "./api/v1alpha1", "./policy", "./sandbox", "./internal/decide", "./internal/harden", "./internal/pod", "./internal/report"}, p.ImportPath) {
 			continue
 		}
 		for _, imported := range p.Imports {
