@@ -59,3 +59,13 @@ func Added(q float64, none, policies, webhooks []Block) (ratio float64, usable i
 	}
 	return ratios[middle], len(ratios)
 }
+
+// Median is the median over the blocks of their times at quantile q.
+func Median(q float64, blocks []Block) time.Duration {
+	times := make(Block, len(blocks))
+	for i, b := range blocks {
+		times[i] = b.Quantile(q)
+	}
+	slices.Sort(times)
+	return times.Quantile(0.5)
+}

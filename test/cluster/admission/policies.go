@@ -1,0 +1,142 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/risk/rules"
+)
+
+// Policies is what the default policy renders to, in Enforce, or so many: the
+// others are each a team's, and the last of them holds for the namespace too.
+func Policies(base *v1alpha1.IsolationPolicy, n int, namespace string) ([]policy.Object, error) {
+	c, err := rules.Builtin()
+	if err != nil {
+		return nil, err
+	}
+	all := []*v1alpha1.IsolationPolicy{base}
+	for i := 1; i < n; i++ {
+		p := base.DeepCopy()
+		p.Name = fmt.Sprintf("team-%03d", i)
+		include := v1alpha1.NamespacePattern(p.Name)
+		if i == n-1 {
+			include = v1alpha1.NamespacePattern(namespace)
+		}
+		p.Spec.Namespaces = v1alpha1.Namespaces{Include: []v1alpha1.NamespacePattern{include}}
+		all = append(all, p)
+	}
+	return policy.Render(all, c)
+}
+
+// Apply applies rendered objects and returns when pods of the namespace are held
+// to them.
+func Apply(ctx context.Context, config *rest.Config, namespace string, objects []policy.Object) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	into, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
+	for _, o := range objects {
+		value, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+		if err != nil {
+			return err
+		}
+		object := &unstructured.Unstructured{Object: value}
+		gvk := object.GroupVersionKind()
+		m, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+		if err != nil {
+			return err
+		}
+		var resource dynamic.ResourceInterface = into.Resource(m.Resource)
+		if m.Scope.Name() == meta.RESTScopeNameNamespace {
+			resource = into.Resource(m.Resource).Namespace(object.GetNamespace())
+		}
+		if _, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: "bench", Force: true}); err != nil {
+			return fmt.Errorf("%s: %w", o.GetName(), err)
+		}
+	}
+	return awaitPolicies(ctx, client, namespace)
+}
+
+// awaitPolicies creates pods until each part of the set has shown itself: a
+// class is assigned, one that is too weak is denied, and so is what lacks the
+// baseline.
+func awaitPolicies(ctx context.Context, client kubernetes.Interface, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	try := func(alter func(*corev1.PodSpec)) (*corev1.Pod, error) {
+		pod := Agent()
+		alter(&pod.Spec)
+		return client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	}
+	for ctx.Err() == nil {
+		assigned, err := try(func(*corev1.PodSpec) {})
+		if err == nil && assigned.Spec.RuntimeClassName != nil {
+			_, weak := try(func(s *corev1.PodSpec) { s.RuntimeClassName = new("gvisor") })
+			_, bare := try(func(s *corev1.PodSpec) { s.SecurityContext = nil })
+			if says(weak, "needs virtual-machine") && says(bare, "lacks") {
+				return nil
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return errors.New("the API server does not enforce the policies")
+}
+
+func says(err error, part string) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), part)
+}
+
+// Ordinary is a pod that nothing shows to be an LLM workload: every rule is
+// asked, and nothing is set.
+func Ordinary() *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-", Labels: map[string]string{"app": "bench"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example/app:1"}}},
+	}
+}
+
+// Agent is a pod that executes code, with the baseline and without a
+// RuntimeClass: one is assigned.
+func Agent() *corev1.Pod {
+	pod := Ordinary()
+	pod.Spec.AutomountServiceAccountToken = new(false)
+	pod.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: new(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}
+	pod.Spec.Containers[0].Image = "jupyter/base-notebook:1"
+	pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+	return pod
+}
+
+// Namespace makes a namespace, with the ServiceAccount that a controller manager
+// would make.
+func Namespace(ctx context.Context, client kubernetes.Interface, name string) error {
+	_, err := client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	_, err = client.CoreV1().ServiceAccounts(name).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{})
+	return err
+}
