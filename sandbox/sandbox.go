@@ -60,12 +60,21 @@ type Sandbox interface {
 	Close(ctx context.Context) error
 }
 
+// OOMCounter is a sandbox that outlives what the kernel kills in it.
+type OOMCounter interface {
+	// OOMKills returns how many of the sandbox's processes the kernel killed
+	// because its limit of memory was reached.
+	OOMKills() int
+}
+
 var (
 	// ErrUnavailable: the engine cannot boot a sandbox on this machine.
 	ErrUnavailable = errors.New("engine not available here")
 	// ErrBoundary: the boundary asked for cannot be had, or was refuted. There
 	// is no fallback to a weaker one.
 	ErrBoundary = errors.New("boundary not met")
+	// ErrMemory: the kernel ended the sandbox for its limit of memory.
+	ErrMemory = errors.New("the sandbox was killed: it reached its limit of memory")
 )
 
 // Spec is what a sandbox is made from. The zero value of every field is the

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/engine/cgroup"
 	"github.com/bulkhead-dev/bulkhead/engine/oci"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -74,15 +75,21 @@ func (e *Engine) probeUserNamespaces(ctx context.Context) error {
 	return nil
 }
 
-// Unheld returns nothing: the sentry counts processes itself.
-func (e *Engine) Unheld(sandbox.Limits) []sandbox.Unheld { return nil }
+// Unheld returns the limits that need a cgroup where none can be had. The sentry
+// counts processes itself.
+func (e *Engine) Unheld(l sandbox.Limits) []sandbox.Unheld {
+	return cgroup.Unheld(sandbox.Limits{MemoryBytes: l.MemoryBytes, MilliCPUs: l.MilliCPUs})
+}
+
+// needsCgroup: the sentry can count processes, but it cannot bound itself.
+func needsCgroup(l sandbox.Limits) bool { return l.MemoryBytes > 0 || l.MilliCPUs > 0 }
 
 // Boot starts a supervisor, which boots the sandbox.
 func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	if !sandbox.ValidID(spec.ID) {
 		return nil, fmt.Errorf("booting a sandbox: %q is not a valid id", spec.ID)
 	}
-	if err := spec.Limits.Validate(); err != nil {
+	if err := sandbox.Check(e, spec.Limits); err != nil {
 		return nil, fmt.Errorf("booting a sandbox: %w", err)
 	}
 	dir := filepath.Join(e.config.StateDir, "gvisor-"+spec.ID)
@@ -100,22 +107,31 @@ func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, 
 }
 
 func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*running, error) {
-	if err := oci.WriteBundle(dir, spec, oci.Namespaces{OwnKernel: true}); err != nil {
+	r := oci.Runtime{OwnKernel: true}
+	if needsCgroup(spec.Limits) {
+		r.CgroupsPath, r.SwapLimited = cgroup.Path(spec.ID), cgroup.SwapLimited()
+	}
+	if err := oci.WriteBundle(dir, spec, r); err != nil {
 		return nil, err
 	}
-	s, err := startSupervisor(e.command(dir, spec.ID), spec.ID, dir)
+	s, err := startSupervisor(e.command(dir, spec), spec.ID, dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.awaitStart(ctx); err != nil {
+	err = s.awaitStart(ctx)
+	go s.watch()
+	if err != nil {
 		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
 
 // command is the exact host command that boots a sandbox.
-func (e *Engine) command(dir, id string) *exec.Cmd {
-	args := []string{"supervise", "--bundle", dir, "--id", id, "--state", filepath.Join(dir, "state")}
+func (e *Engine) command(dir string, spec sandbox.Spec) *exec.Cmd {
+	args := []string{"supervise", "--bundle", dir, "--id", spec.ID, "--state", filepath.Join(dir, "state")}
+	if needsCgroup(spec.Limits) {
+		args = append(args, "--cgroups")
+	}
 	if e.rootless {
 		args = append(args, "--rootless")
 	}

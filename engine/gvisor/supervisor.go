@@ -50,6 +50,7 @@ type running struct {
 
 	mu     sync.Mutex
 	err    error
+	left   error // why something of the sandbox is left
 	closed bool
 }
 
@@ -96,7 +97,8 @@ func (s *running) readEvents(from *os.File) {
 	}
 }
 
-// awaitStart returns when the boundary is up.
+// awaitStart returns when the boundary is up. Whatever it returns, watch has to
+// follow it.
 func (s *running) awaitStart(ctx context.Context) error {
 	greeted := false
 	for {
@@ -121,7 +123,6 @@ func (s *running) awaitStart(ctx context.Context) error {
 			if !greeted {
 				return errors.New("booting a sandbox: bulkhead-runsc did not say its version")
 			}
-			go s.watch()
 			return nil
 		case wire.Failed:
 			return s.bootError(e.Message)
@@ -147,8 +148,13 @@ func (s *running) died() error {
 func (s *running) watch() {
 	defer close(s.done)
 	for e := range s.events {
-		if e.Kind == wire.Failed {
-			s.fail(errors.New(e.Message))
+		if e.Kind == wire.Left {
+			s.mu.Lock()
+			s.left = errors.New(e.Message)
+			s.mu.Unlock()
+		}
+		if e.Kind == wire.Exited && e.OOMKilled {
+			s.fail(fault.WithHint(fault.WithCode(sandbox.ErrMemory, fault.Memory), "give it more memory: --memory"))
 		}
 		if e.Kind == wire.Exited && e.Status != 0 {
 			s.fail(fmt.Errorf("the guest agent ended with status %#x: %s", e.Status, s.stderr.String()))
@@ -193,8 +199,12 @@ func (s *running) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("destroying sandbox %s: %w", s.id, ctx.Err())
 	}
-	if err := os.RemoveAll(s.dir); err != nil {
-		return fmt.Errorf("removing the folder of sandbox %s: %w", s.id, err)
+	<-s.done
+	s.mu.Lock()
+	left := s.left
+	s.mu.Unlock()
+	if err := errors.Join(left, os.RemoveAll(s.dir)); err != nil {
+		return fmt.Errorf("destroying sandbox %s: %w", s.id, err)
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
-// Namespaces says which namespaces the container gets beside pid, ipc, uts and mount.
-type Namespaces struct {
+// Runtime is what of a bundle depends on the runtime and the machine.
+type Runtime struct {
 	// Network is the path of a network namespace to join; empty: a new one
 	// without any device.
 	Network string
@@ -27,10 +27,15 @@ type Namespaces struct {
 	// OwnKernel: the container's system calls are answered by a kernel of its
 	// own, which counts its processes itself and needs no cgroup for it.
 	OwnKernel bool
+	// CgroupsPath is the container's group, relative to where the runtime is;
+	// empty: the runtime's choice.
+	CgroupsPath string
+	// SwapLimited: the kernel counts swap, and a limit of memory includes it.
+	SwapLimited bool
 }
 
 // Spec returns the runtime configuration for s.
-func Spec(s sandbox.Spec, ns Namespaces) *specs.Spec {
+func Spec(s sandbox.Spec, r Runtime) *specs.Spec {
 	hostname := s.Hostname
 	if hostname == "" {
 		hostname = s.ID
@@ -49,11 +54,11 @@ func Spec(s sandbox.Spec, ns Namespaces) *specs.Spec {
 		},
 		Root:     &specs.Root{Path: s.Root.Dir, Readonly: true},
 		Hostname: hostname,
-		Mounts:   mounts(s, ns),
+		Mounts:   mounts(s, r),
 		Linux: &specs.Linux{
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.MountNamespace},
-				{Type: specs.NetworkNamespace, Path: ns.Network},
+				{Type: specs.NetworkNamespace, Path: r.Network},
 			},
 			MaskedPaths: []string{
 				"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
@@ -62,18 +67,11 @@ func Spec(s sandbox.Spec, ns Namespaces) *specs.Spec {
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		},
 	}
-	if s.Limits.PIDs > 0 && ns.OwnKernel {
-		n := uint64(s.Limits.PIDs)
-		spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Hard: n, Soft: n}}
-	} else if s.Limits.PIDs > 0 {
-		// On the host's kernel RLIMIT_NPROC counts a user's processes in all
-		// sandboxes together; a cgroup counts this one's.
-		spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: s.Limits.PIDs}}
-	}
-	if ns.MapUser {
+	limit(spec, s.Limits, r)
+	if r.MapUser {
 		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-		spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: ns.HostUID, Size: 1}}
-		spec.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: ns.HostGID, Size: 1}}
+		spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: r.HostUID, Size: 1}}
+		spec.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: r.HostGID, Size: 1}}
 		// Only root exists in the namespace; it is the caller on the host, and
 		// has none of root's capabilities.
 		spec.Process.User = specs.User{}
@@ -81,9 +79,9 @@ func Spec(s sandbox.Spec, ns Namespaces) *specs.Spec {
 	return spec
 }
 
-func mounts(s sandbox.Spec, ns Namespaces) []specs.Mount {
+func mounts(s sandbox.Spec, r Runtime) []specs.Mount {
 	pts := []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
-	if !ns.MapUser {
+	if !r.MapUser {
 		pts = append(pts, "gid=5")
 	}
 	out := []specs.Mount{
@@ -92,7 +90,7 @@ func mounts(s sandbox.Spec, ns Namespaces) []specs.Mount {
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: pts},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
 	}
-	if !ns.MapUser {
+	if !r.MapUser {
 		out = append(out, specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}})
 	}
 	for _, m := range s.Root.Binds {
@@ -100,7 +98,7 @@ func mounts(s sandbox.Spec, ns Namespaces) []specs.Mount {
 	}
 	for _, t := range s.Tmpfs {
 		opts := []string{"nosuid", "nodev", fmt.Sprintf("mode=%o", t.Mode), fmt.Sprintf("size=%d", t.SizeBytes)}
-		if !ns.MapUser {
+		if !r.MapUser {
 			opts = append(opts, fmt.Sprintf("uid=%d", t.User.UID), fmt.Sprintf("gid=%d", t.User.GID))
 		}
 		out = append(out, specs.Mount{Destination: t.Target, Type: "tmpfs", Source: "tmpfs", Options: opts})
@@ -125,7 +123,7 @@ func bind(m sandbox.Mount) specs.Mount {
 // WriteBundle writes a bundle for s into dir, which exists. Mounts without a
 // source or a place are refused here, because runtimes word that badly, or make
 // the place in folders that are not the sandbox's.
-func WriteBundle(dir string, s sandbox.Spec, ns Namespaces) error {
+func WriteBundle(dir string, s sandbox.Spec, r Runtime) error {
 	for _, m := range append(slices.Clone(s.Mounts), s.Root.Binds...) {
 		if _, err := os.Stat(m.Source); err != nil {
 			return fault.WithHint(fmt.Errorf("mounting at %s: %w", m.Target, err), "mount a file or folder that exists")
@@ -136,7 +134,7 @@ func WriteBundle(dir string, s sandbox.Spec, ns Namespaces) error {
 		return err
 	}
 	s.Root.Dir = root
-	data, err := json.Marshal(Spec(s, ns))
+	data, err := json.Marshal(Spec(s, r))
 	if err != nil {
 		return fmt.Errorf("encoding the bundle: %w", err)
 	}

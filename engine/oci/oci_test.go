@@ -45,18 +45,18 @@ func full(root sandbox.Root, source string) sandbox.Spec {
 		Tmpfs:        []sandbox.Tmpfs{{Target: "/tmp", Mode: 0o1777, SizeBytes: 1 << 20, User: sandbox.User{UID: 1, GID: 2}}},
 		User:         sandbox.User{UID: 65532, GID: 65532},
 		Capabilities: []string{"CAP_CHOWN"},
-		Limits:       sandbox.Limits{PIDs: 100},
+		Limits:       sandbox.Limits{PIDs: 100, MemoryBytes: 1 << 30, MilliCPUs: 1500},
 	}
 }
 
 // TestSpecGolden shows exactly what the runtimes are asked for.
 func TestSpecGolden(t *testing.T) {
 	spec := full(sandbox.Root{Dir: "/root-dir", Binds: []sandbox.Mount{{Source: "/usr", Target: "/usr"}}}, "/source")
-	for name, ns := range map[string]Namespaces{
-		"root":       {},
+	for name, ns := range map[string]Runtime{
+		"root":       {CgroupsPath: "bulkhead-box", SwapLimited: true},
 		"rootless":   {MapUser: true, HostUID: 1000, HostGID: 1000},
 		"joined":     {Network: "/proc/7/ns/net"},
-		"own-kernel": {OwnKernel: true},
+		"own-kernel": {OwnKernel: true, CgroupsPath: "bulkhead-box"},
 	} {
 		got, err := json.MarshalIndent(Spec(spec, ns), "", "  ")
 		if err != nil {
@@ -102,7 +102,7 @@ func TestWriteBundle(t *testing.T) {
 			spec.Mounts = []sandbox.Mount{{Source: source, Target: "/mnt"}}
 			tt.change(&spec)
 			before := tree(t, r.Dir) + tree(t, r.Binds[0].Source)
-			err := WriteBundle(dir, spec, Namespaces{})
+			err := WriteBundle(dir, spec, Runtime{})
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("error %v, want %q", err, tt.err)

@@ -20,6 +20,8 @@ import (
 	gorunc "github.com/containerd/go-runc"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/engine/cgroup"
+	"github.com/bulkhead-dev/bulkhead/engine/cgroup/oom"
 	"github.com/bulkhead-dev/bulkhead/engine/oci"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -64,26 +66,16 @@ func (e *Engine) Probe(context.Context) error {
 	return nil
 }
 
-// Unheld returns the limits that need cgroups, for a user without root.
-func (e *Engine) Unheld(l sandbox.Limits) []sandbox.Unheld {
-	if !e.rootless || l.PIDs == 0 {
-		return nil
-	}
-	return []sandbox.Unheld{{Limit: sandbox.LimitPIDs, Err: fault.WithHint(
-		fmt.Errorf("engine runc counts processes by a cgroup, which an unprivileged user cannot make: %w", sandbox.ErrLimit),
-		"use --engine gvisor, which counts them itself, or run as root")}}
-}
+// Unheld returns the limits that need a cgroup where none can be had.
+func (e *Engine) Unheld(l sandbox.Limits) []sandbox.Unheld { return cgroup.Unheld(l) }
 
 // Boot starts a container whose first process is the guest agent.
 func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	if !sandbox.ValidID(spec.ID) {
 		return nil, fmt.Errorf("booting a sandbox: %q is not a valid id", spec.ID)
 	}
-	if err := spec.Limits.Validate(); err != nil {
+	if err := sandbox.Check(e, spec.Limits); err != nil {
 		return nil, fmt.Errorf("booting a sandbox: %w", err)
-	}
-	for _, u := range e.Unheld(spec.Limits) {
-		return nil, fmt.Errorf("booting a sandbox: %w", u.Err)
 	}
 	dir := filepath.Join(e.config.StateDir, "runc-"+spec.ID)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -100,11 +92,13 @@ func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, 
 }
 
 func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*container, error) {
-	ns := oci.Namespaces{Network: e.config.NetworkNamespace}
+	r := oci.Runtime{Network: e.config.NetworkNamespace}
 	if e.rootless {
-		ns.MapUser, ns.HostUID, ns.HostGID = true, uint32(os.Geteuid()), uint32(os.Getegid())
+		r.MapUser, r.HostUID, r.HostGID = true, uint32(os.Geteuid()), uint32(os.Getegid())
+	} else {
+		r.CgroupsPath, r.SwapLimited = cgroup.Path(spec.ID), cgroup.SwapLimited()
 	}
-	if err := oci.WriteBundle(dir, spec, ns); err != nil {
+	if err := oci.WriteBundle(dir, spec, r); err != nil {
 		return nil, err
 	}
 	host, stdin, stdout, err := oci.NewStream()
@@ -118,6 +112,8 @@ func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*cont
 	opts := &gorunc.CreateOpts{
 		IO:      containerIO{stdin: stdin, stdout: stdout, stderr: c.stderr},
 		PidFile: filepath.Join(dir, "pid"),
+		// The group's counters say why the container ended; Close deletes it.
+		ExtraArgs: []string{"--keep"},
 	}
 	go func() {
 		defer close(c.done)
@@ -168,7 +164,11 @@ func (c *container) awaitStart(ctx context.Context, pidFile string) error {
 func (c *container) ended(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil && !c.closed {
+	switch {
+	case err == nil || c.closed:
+	case c.OOMKills() > 0:
+		c.err = fault.WithHint(fault.WithCode(sandbox.ErrMemory, fault.Memory), "give it more memory: --memory")
+	default:
 		c.err = fmt.Errorf("the guest agent ended: %w: %s", err, c.stderr.String())
 	}
 }
@@ -178,6 +178,16 @@ func (c *container) ID() string { return c.id }
 
 // Stream returns the byte stream to the guest agent.
 func (c *container) Stream() io.ReadWriteCloser { return c.stream }
+
+// OOMKills returns how many processes the kernel killed for the limit of memory.
+func (c *container) OOMKills() int {
+	dir, err := cgroup.Dir("memory", c.id)
+	if err != nil {
+		return 0
+	}
+	n, _ := oom.Kills(dir)
+	return n
+}
 
 // Done is closed when the container ended.
 func (c *container) Done() <-chan struct{} { return c.done }
@@ -205,7 +215,6 @@ func (c *container) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("destroying sandbox %s: %w", c.id, ctx.Err())
 	}
-	// runc run deletes the container at its end; after a crash of it, this does.
 	if _, err := os.Stat(filepath.Join(c.dir, "state", c.id)); err == nil {
 		if err := c.client.Delete(ctx, c.id, &gorunc.DeleteOpts{Force: true}); err != nil {
 			return fmt.Errorf("destroying sandbox %s: %w", c.id, err)

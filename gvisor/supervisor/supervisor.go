@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +24,7 @@ import (
 	"gvisor.dev/gvisor/runsc/specutils"
 	runscversion "gvisor.dev/gvisor/runsc/version"
 
+	"github.com/bulkhead-dev/bulkhead/engine/cgroup/oom"
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 )
@@ -31,6 +34,7 @@ type options struct {
 	bundle   string // OCI bundle: a folder with config.json
 	id       string // sandbox id
 	state    string // gVisor's own state folder
+	cgroups  bool   // a group of its own bounds the sandbox, as the bundle says
 	rootless bool   // this process is root in a user namespace only
 	platform string // gVisor platform: systrap or kvm
 	debugLog string // folder of gVisor's debug logs; empty: none
@@ -47,11 +51,17 @@ func Main(args []string) int {
 		return 2
 	}
 	events.send(wire.Event{Kind: wire.Hello, Version: version.String(), Runtime: runscversion.Version()})
-	err = supervise(opts, os.NewFile(wire.LifelineFD, "lifeline"), events)
+	failed := wire.Failed
+	ended := end(os.NewFile(wire.LifelineFD, "lifeline"))
+	c, err := boot(opts)
+	if err == nil {
+		failed = wire.Left
+		err = live(c, ended, events)
+	}
 	// The engine may be gone (killed): then nobody else removes the folder.
 	err = errors.Join(err, os.RemoveAll(opts.bundle))
 	if err != nil {
-		events.send(wire.Event{Kind: wire.Failed, Message: err.Error()})
+		events.send(wire.Event{Kind: failed, Message: err.Error()})
 		return 1
 	}
 	events.send(wire.Event{Kind: wire.Destroyed})
@@ -65,6 +75,7 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.bundle, "bundle", "", "OCI bundle folder")
 	fs.StringVar(&o.id, "id", "", "sandbox id")
 	fs.StringVar(&o.state, "state", "", "state folder")
+	fs.BoolVar(&o.cgroups, "cgroups", false, "bound the sandbox by a cgroup, as the bundle says")
 	fs.BoolVar(&o.rootless, "rootless", false, "root in a user namespace only")
 	fs.StringVar(&o.platform, "platform", "systrap", "gVisor platform")
 	fs.StringVar(&o.debugLog, "debug-log", "", "folder of gVisor's debug logs")
@@ -92,9 +103,8 @@ func runscConfig(o options) (*config.Config, error) {
 		"gofer-network-namespace": "new",
 		// Nothing in the sandbox connects to a socket on the host.
 		"host-uds": "none",
-		// Limits are the engine's to set (cgroups of its own); gVisor's own
-		// cgroup handling costs time and needs root.
-		"ignore-cgroups": "true",
+		// A group costs time and root: there is one when a limit needs it.
+		"ignore-cgroups": fmt.Sprint(!o.cgroups),
 		"rootless":       fmt.Sprint(o.rootless),
 	}
 	if o.debugLog != "" {
@@ -111,48 +121,61 @@ func runscConfig(o options) (*config.Config, error) {
 	return config.NewFromFlags(fs)
 }
 
-func supervise(o options, lifeline io.Reader, events *eventWriter) error {
+// end returns a channel that is closed when the sandbox has to end: its
+// lifeline was cut, or a signal reached this process by another way.
+func end(lifeline io.Reader) <-chan struct{} {
+	ended := make(chan struct{})
+	stop := sync.OnceFunc(func() { close(ended) })
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	go func() { <-signals; stop() }()
+	go func() { _, _ = io.Copy(io.Discard, lifeline); stop() }()
+	return ended
+}
+
+// boot creates the sandbox and starts the guest agent in it.
+func boot(o options) (*container.Container, error) {
 	// gVisor re-executes "itself": without a fixed path that is this process
 	// with its own arguments.
 	exe, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("finding bulkhead-runsc: %w", err)
+		return nil, fmt.Errorf("finding bulkhead-runsc: %w", err)
 	}
 	specutils.ExePath = exe
 	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})
 
 	conf, err := runscConfig(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	spec, err := specutils.ReadSpec(o.bundle, conf)
 	if err != nil {
-		return fmt.Errorf("reading the bundle: %w", err)
+		return nil, fmt.Errorf("reading the bundle: %w", err)
 	}
 	if err := specutils.FixConfig(conf, spec); err != nil {
-		return fmt.Errorf("applying the bundle's annotations: %w", err)
+		return nil, fmt.Errorf("applying the bundle's annotations: %w", err)
 	}
-
-	// The engine ends a sandbox through the lifeline; a signal that reaches the
-	// supervisor by another way must not leave the sandbox behind.
-	end := make(chan struct{}, 2)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
-	go func() { <-signals; end <- struct{}{} }()
-	go func() { _, _ = io.Copy(io.Discard, lifeline); end <- struct{}{} }()
-
 	c, err := container.New(conf, container.Args{ID: o.id, Spec: spec, BundleDir: o.bundle, Attached: true})
 	if err != nil {
-		return fmt.Errorf("creating the sandbox: %w", err)
+		return nil, fmt.Errorf("creating the sandbox: %w", err)
 	}
 	if err := c.Start(conf); err != nil {
-		return errors.Join(fmt.Errorf("starting the sandbox: %w", err), c.Destroy())
+		return nil, errors.Join(fmt.Errorf("starting the sandbox: %w", err), c.Destroy())
 	}
+	return c, nil
+}
+
+// live reports what becomes of the sandbox until it ends or has to, and destroys it.
+func live(c *container.Container, end <-chan struct{}, events *eventWriter) error {
 	// The container holds its own copies. Only when these are gone does the
 	// engine see the end of the stream at the end of the guest agent.
 	closeStreams()
 	events.send(wire.Event{Kind: wire.Started})
-
+	// Destroy takes the group from the container, and removes it.
+	group := ""
+	if g := c.Sandbox.CgroupJSON.Cgroup; g != nil {
+		group = g.MakePath("memory")
+	}
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
@@ -160,7 +183,7 @@ func supervise(o options, lifeline io.Reader, events *eventWriter) error {
 		if err != nil {
 			status = unix.WaitStatus(syscall.SIGKILL)
 		}
-		events.send(wire.Event{Kind: wire.Exited, Status: int(status)})
+		events.send(wire.Event{Kind: wire.Exited, Status: int(status), OOMKilled: oomKilled(group)})
 	}()
 	select {
 	case <-exited:
@@ -170,6 +193,19 @@ func supervise(o options, lifeline io.Reader, events *eventWriter) error {
 		return fmt.Errorf("destroying the sandbox: %w", err)
 	}
 	return nil
+}
+
+// oomKilled reports whether the kernel killed a process of the group for its
+// limit of memory. group is empty when there is no group.
+func oomKilled(group string) bool {
+	if group == "" {
+		return false
+	}
+	kills, err := oom.Kills(group)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(os.Stderr, "bulkhead-runsc supervise: %v\n", err)
+	}
+	return kills > 0
 }
 
 // closeStreams drops this process's ends of the guest agent's byte stream.

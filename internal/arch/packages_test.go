@@ -107,9 +107,11 @@ func allowed() map[string][]string {
 		"./image":              {"./internal/fault", "./internal/version", "./sandbox"},
 		"./image/imagetest":    {"./internal/testbin"},
 		"./engine/oci":         {"./internal/fault", "./sandbox"},
-		"./engine/gvisor":      {"./boundary", "./engine/gvisor/wire", "./engine/oci", "./internal/fault", "./internal/version", "./sandbox"},
+		"./engine/cgroup":      {"./internal/fault", "./sandbox"},
+		"./engine/cgroup/oom":  {},
+		"./engine/gvisor":      {"./boundary", "./engine/cgroup", "./engine/gvisor/wire", "./engine/oci", "./internal/fault", "./internal/version", "./sandbox"},
 		"./engine/gvisor/wire": {},
-		"./engine/runc":        {"./boundary", "./engine/oci", "./internal/fault", "./sandbox"},
+		"./engine/runc":        {"./boundary", "./engine/cgroup", "./engine/cgroup/oom", "./engine/oci", "./internal/fault", "./sandbox"},
 		// Both ends of the stream, and what runs a command over it. The host's end
 		// knows no engine: whatever booted the sandbox, the stream is the same.
 		"./internal/agentapi": {},

@@ -35,7 +35,7 @@ func BenchmarkTimeToFirstByte(b *testing.B) {
 	}
 	spec := sandbox.Spec{ID: "first-byte", Root: root, Agent: []string{"/usr/bin/echo", "x"}, User: image.User()}
 	bundle := b.TempDir()
-	if err := oci.WriteBundle(bundle, spec, oci.Namespaces{}); err != nil {
+	if err := oci.WriteBundle(bundle, spec, oci.Runtime{}); err != nil {
 		b.Fatal(err)
 	}
 	runc, runsc, state := testbin.Installed(b, "runc"), testbin.Path(b, "bulkhead-runsc"), b.TempDir()

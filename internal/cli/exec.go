@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -72,10 +73,28 @@ func execIn(ctx context.Context, s Streams, e keeper.Entry, interactive, tty boo
 	client := agent.Dial(e.GuestSocket())
 	defer client.Close()
 	code, err := runner.Exec(ctx, client, execution)
+	if errors.Is(err, agent.ErrLost) {
+		return lost(ctx, e, err)
+	}
 	if err != nil {
 		return err
 	}
 	return exitWith(code)
+}
+
+// lost says how the sandbox ended under a command, when its keeper told.
+func lost(ctx context.Context, e keeper.Entry, err error) error {
+	st, storeErr := store()
+	if storeErr != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = st.Await(ctx, e)
+	if now, findErr := st.Find(e.Name); findErr == nil && now.ID == e.ID && now.Error != "" {
+		return fault.WithCode(fmt.Errorf("sandbox %s ended: %s", e.Name, printable(now.Error)), now.ExitCode)
+	}
+	return err
 }
 
 // running returns a sandbox that runs.

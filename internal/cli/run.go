@@ -61,13 +61,14 @@ is taken unless --min-boundary says so. With -f, the manifest's risk class and
 the routes decide, and a boundary that cannot be had here is refused.
 
 The exit code is the command's, or 128+n when signal n ended it. 124: --timeout
-was over. 125: Bulkhead failed. 126: the command cannot be executed. 127: it was
+was over. 137: also, --memory was reached. 125: Bulkhead failed. 126: the command cannot be executed. 127: it was
 not found.`,
 		Example: `  bulkhead run -- python3 -c 'print(6 * 7)'
   echo hello | bulkhead run -i -- tr a-z A-Z
   bulkhead run -it -- bash
   bulkhead run -v ./work:/work:ro -e MODE=test --timeout 30s -- python3 /work/job.py
   bulkhead run --allow pypi.org --allow files.pythonhosted.org -- pip download six
+  bulkhead run --memory 512m --cpus 1 -- python3 -c 'print(6 * 7)'
   bulkhead run --detach --name dev -v ./work:/work && bulkhead exec -it dev bash
   bulkhead run -f pod.yaml --image host`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -90,7 +91,7 @@ not found.`,
 	fl.StringVarP(&f.user, "user", "u", "", "run as UID[:GID] in the sandbox (default: a user without rights)")
 	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the sandbox (default: the home folder)")
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the command after this wall time, with exit code 124")
-	f.limits.register(fl)
+	f.limits.register(cmd)
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
 	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
 	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain); with -f it replaces the pod's image")
@@ -166,7 +167,7 @@ func (f runFlags) request(ctx context.Context, s Streams, args []string) (runner
 	if err != nil {
 		return runner.Request{}, err
 	}
-	if spec.Limits, err = f.limits.of(s, engine); err != nil {
+	if spec.Limits, err = f.limits.of(s, engine, nil); err != nil {
 		return runner.Request{}, err
 	}
 	if err := f.place(s, &spec); err != nil {
@@ -301,6 +302,9 @@ func runRequest(ctx context.Context, s Streams, f runFlags, req runner.Request) 
 	}
 	if result.ExitCode == fault.Timeout && f.timeout > 0 {
 		fmt.Fprintf(s.Err, "bulkhead: the command was ended after %s\n", f.timeout)
+	}
+	if result.OOMKilled {
+		fmt.Fprintln(s.Err, "bulkhead: the command was killed: the sandbox reached its limit of memory")
 	}
 	return exitWith(result.ExitCode)
 }

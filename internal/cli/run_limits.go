@@ -4,38 +4,94 @@ package cli
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
+// Values of --limits.
+const (
+	strictLimits     = "strict"
+	bestEffortLimits = "best-effort"
+)
+
 // limitFlags are the flags of `bulkhead run` for a sandbox's limits.
 type limitFlags struct {
-	pids  int64
-	flags *pflag.FlagSet
+	pids   int64
+	memory string
+	cpus   float64
+	mode   string
+	flags  *pflag.FlagSet
 }
 
-func (f *limitFlags) register(fl *pflag.FlagSet) {
-	f.flags = fl
-	fl.Int64Var(&f.pids, "pids-limit", 1024, "most processes and threads of the sandbox, the guest agent's ten included; 0: unbounded")
+func (f *limitFlags) register(cmd *cobra.Command) {
+	f.flags = cmd.Flags()
+	f.flags.StringVarP(&f.memory, "memory", "m", "", "most memory of the sandbox, what it writes to /tmp and home included (512m, 2g)")
+	f.flags.Float64Var(&f.cpus, "cpus", 0, "most processors' time, such as 1.5")
+	f.flags.Int64Var(&f.pids, "pids-limit", 1024, "most processes and threads of the sandbox, the guest agent's ten included; 0: unbounded")
+	f.flags.StringVar(&f.mode, "limits", strictLimits, "limits that cannot be held here: strict refuses to run, best-effort says so and runs")
+	_ = cmd.RegisterFlagCompletionFunc("limits", cobra.FixedCompletions([]string{strictLimits, bestEffortLimits}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// of returns the limits of a sandbox of engine. What was asked for and cannot be
-// held is an error; what is a default only is left out, and that is said.
-func (f *limitFlags) of(s Streams, engine sandbox.Engine) (sandbox.Limits, error) {
-	limits := sandbox.Limits{PIDs: f.pids}
-	if err := limits.Validate(); err != nil {
+// of returns the limits of a sandbox of engine: the flags' and, where there is
+// none, the manifest's. What was asked for and cannot be held is an error unless
+// the user takes the best effort; a default is left out. Both are said.
+func (f *limitFlags) of(s Streams, engine sandbox.Engine, manifest corev1.ResourceList) (sandbox.Limits, error) {
+	limits, err := f.asked(s, manifest)
+	if err == nil {
+		err = limits.Validate()
+	}
+	if err != nil {
 		return limits, runUsage(err.Error(), "see `bulkhead run --help`")
 	}
 	for _, u := range engine.Unheld(limits) {
-		if u.Limit == sandbox.LimitPIDs && !f.flags.Changed("pids-limit") {
-			limits.PIDs = 0
-			fmt.Fprintf(s.Err, "bulkhead: processes are not limited: %v\n", u.Err)
-			continue
+		isDefault := u.Limit == sandbox.LimitPIDs && !f.flags.Changed("pids-limit")
+		if f.mode != bestEffortLimits && !isDefault {
+			return limits, fault.WithCode(u.Err, fault.Internal)
 		}
-		return limits, fault.WithCode(u.Err, fault.Internal)
+		limits = limits.Without(u.Limit)
+		fmt.Fprintf(s.Err, "bulkhead: %v\n", u.Err)
+	}
+	return limits, nil
+}
+
+// asked are the limits that flags and manifest ask for.
+func (f *limitFlags) asked(s Streams, manifest corev1.ResourceList) (sandbox.Limits, error) {
+	limits := sandbox.Limits{PIDs: f.pids}
+	if f.mode != strictLimits && f.mode != bestEffortLimits {
+		return limits, fmt.Errorf("--limits %q is not %s or %s", f.mode, strictLimits, bestEffortLimits)
+	}
+	for _, name := range slices.Sorted(maps.Keys(manifest)) {
+		quantity := manifest[name]
+		switch name {
+		case corev1.ResourceMemory:
+			limits.MemoryBytes = quantity.Value()
+		case corev1.ResourceCPU:
+			limits.MilliCPUs = quantity.MilliValue()
+		default:
+			fmt.Fprintf(s.Err, "bulkhead: the manifest's limit of %s is not applied here\n", printable(string(name)))
+		}
+	}
+	if f.flags.Changed("memory") {
+		n, err := units.RAMInBytes(f.memory)
+		if err != nil || n <= 0 {
+			return limits, fmt.Errorf("--memory %q is no size, such as 512m or 2g", f.memory)
+		}
+		limits.MemoryBytes = n
+	}
+	if f.flags.Changed("cpus") {
+		if !(f.cpus > 0 && f.cpus < math.MaxInt32) {
+			return limits, fmt.Errorf("--cpus %v is no number of processors", f.cpus)
+		}
+		limits.MilliCPUs = int64(math.Round(f.cpus * 1000))
 	}
 	return limits, nil
 }

@@ -20,9 +20,11 @@ func TestLimitsUnprivileged(t *testing.T) {
 		code         int
 		stdout, said string
 	}{
-		{[]string{"--engine", "runc", "--pids-limit", "100"}, 125, "", "--engine gvisor"},
-		{[]string{"--engine", "runc"}, 0, "ran\n", "processes are not limited"},
+		{[]string{"--engine", "runc", "--pids-limit", "100"}, 125, "", "--limits=best-effort"},
+		{[]string{"--engine", "runc"}, 0, "ran\n", "processes cannot be limited"},
 		{[]string{"--engine", "runc", "--pids-limit", "0"}, 0, "ran\n", ""},
+		{[]string{"--engine", "gvisor", "--memory", "64m"}, 125, "", "memory cannot be limited: an unprivileged user makes no cgroups"},
+		{[]string{"--engine", "gvisor", "--cpus", "1", "--limits", "best-effort"}, 0, "ran\n", "CPUs cannot be limited"},
 		{[]string{"--engine", "gvisor", "--pids-limit", "100"}, 0, "ran\n", ""},
 	} {
 		cmd := i.command(append(append([]string{"run", "--min-boundary", "shared-kernel"}, tt.args...), "--", "echo", "ran")...)

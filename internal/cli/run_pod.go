@@ -56,7 +56,7 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (run
 	if err != nil {
 		return runner.Request{}, err
 	}
-	if spec.Limits, err = f.limits.of(s, engine); err != nil {
+	if spec.Limits, err = f.limits.of(s, engine, container.Resources.Limits); err != nil {
 		return runner.Request{}, err
 	}
 	cmd, err := f.podSpec(&spec, plan.Pod, container, args)
@@ -67,9 +67,6 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (run
 	// route, and somebody answers for it.
 	if !engine.Boundary().Satisfies(plan.Required) {
 		fmt.Fprintf(s.Err, "bulkhead: %s: %s instead of %s: %s\n", subject(plan), engine.Boundary(), plan.Required, printable(plan.Waiver))
-	}
-	if len(container.Resources.Limits) > 0 {
-		fmt.Fprintf(s.Err, "bulkhead: %s: resource limits of the manifest are not applied here\n", subject(plan))
 	}
 	return runner.Request{
 		Place:     runner.Place{Engine: engine, Spec: spec, Minimum: plan.Accepted},

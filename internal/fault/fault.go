@@ -23,6 +23,9 @@ const (
 	NotExecutable = 126
 	// NotFound: the command does not exist in the sandbox.
 	NotFound = 127
+	// Memory: the sandbox was killed because it reached its limit of memory, as
+	// a command that was ended by SIGKILL.
+	Memory = 137
 )
 
 type hinted struct {

@@ -80,6 +80,9 @@ func (s *Server) launch(req *agentapi.StartRequest) (*process, error) {
 		return nil, startError(req.Process.Cmd, err)
 	}
 	p.pid = pid
+	// The kernel ends a command for memory before it ends the agent, and with
+	// it the sandbox. A command can undo this only with privilege.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0)
 	s.add(p)
 	go s.follow(p, ended, outputs)
 	return p, nil

@@ -54,6 +54,7 @@ func NewServer(env []string) *Server {
 
 // Serve answers on stream until the host closes it.
 func (s *Server) Serve(stream io.ReadWriteCloser) error {
+	reserveThreads()
 	stop := make(chan struct{})
 	defer close(stop)
 	go s.reaper.run(stop)

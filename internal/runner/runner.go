@@ -29,6 +29,8 @@ const (
 	bootTimeout = 30 * time.Second
 	// closeTimeout bounds the wait for a sandbox's destruction.
 	closeTimeout = 20 * time.Second
+	// endTimeout bounds the wait for why a sandbox ended, once its stream did.
+	endTimeout = 5 * time.Second
 	// patience is how many interrupts a command may ignore.
 	patience = 3
 )
@@ -69,6 +71,9 @@ type Result struct {
 	ExitCode int
 	// Guest is what the guest agent saw of its kernel before the command started.
 	Guest agentapi.Identity
+	// OOMKilled: the command was ended by SIGKILL, and the kernel killed
+	// processes of the sandbox for its limit of memory.
+	OOMKilled bool
 }
 
 // Box is a sandbox that was booted and whose boundary was checked.
@@ -152,9 +157,26 @@ func Run(ctx context.Context, req Request) (result Result, err error) {
 	defer func() { err = errors.Join(err, box.Close(ctx)) }()
 	result.ExitCode, err = execute(ctx, box.Client, req.Execution, interrupts)
 	if errors.Is(err, agent.ErrLost) {
-		err = errors.Join(err, box.Sandbox.Err())
+		err = box.lost(err)
+	}
+	if counter, ok := box.Sandbox.(sandbox.OOMCounter); ok && result.ExitCode == fault.Memory {
+		result.OOMKilled = counter.OOMKills() > 0
 	}
 	return result, err
+}
+
+// lost completes the error of a lost stream by why the sandbox ended. The stream
+// ends first.
+func (b *Box) lost(err error) error {
+	select {
+	case <-b.Sandbox.Done():
+	case <-time.After(endTimeout):
+	}
+	end := b.Sandbox.Err()
+	if errors.Is(end, sandbox.ErrMemory) {
+		return end
+	}
+	return errors.Join(err, end)
 }
 
 // Exec runs one command in a sandbox that somebody else booted, and returns its

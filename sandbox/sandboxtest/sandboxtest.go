@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -46,6 +47,8 @@ func Run(t *testing.T, newEngine func(t *testing.T, stateDir string) sandbox.Eng
 	t.Run("StartErrors", s.startErrors)
 	t.Run("Contained", s.contained)
 	t.Run("ForkBomb", s.forkBomb)
+	t.Run("MemoryBomb", s.memoryBomb)
+	t.Run("CPUs", s.cpus)
 	t.Run("Mounts", s.mounts)
 	t.Run("Egress", s.egress)
 	t.Run("TakenID", s.takenID)
@@ -144,10 +147,19 @@ func Traces(id string) []string {
 	if b, err := os.ReadFile("/proc/self/mountinfo"); err == nil && bytes.Contains(b, []byte(id)) {
 		found = append(found, "a mount")
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/" + id, "/sys/fs/cgroup/*/" + id} {
-		groups, _ := filepath.Glob(pattern)
-		found = append(found, groups...)
-	}
+	return append(found, groups(id)...)
+}
+
+// groups lists the folders of the cgroups that name a sandbox, one a controller
+// with cgroup v1.
+func groups(id string) []string {
+	var found []string
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.Contains(d.Name(), id) {
+			found = append(found, path)
+		}
+		return nil // a group that ended meanwhile is none
+	})
 	return found
 }
 

@@ -4,7 +4,7 @@
 //
 // The engine starts
 //
-//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR [--rootless]
+//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR [--cgroups] [--rootless]
 //
 // with the guest agent's byte stream on descriptors 0 and 1, which go to the
 // container's init process as they are, so that no byte of the guest passes
@@ -30,8 +30,11 @@ const (
 	Started = "started"
 	// Exited: the guest agent ended; it carries Status.
 	Exited = "exited"
-	// Failed: the supervisor could not go on; it carries Message. It is the last event.
+	// Failed: the sandbox could not be booted; it carries Message. It is the last event.
 	Failed = "failed"
+	// Left: something of the sandbox could not be removed; it carries Message.
+	// It is the last event.
+	Left = "left"
 	// Destroyed: nothing of the sandbox is left. It is the last event.
 	Destroyed = "destroyed"
 )
@@ -45,6 +48,9 @@ type Event struct {
 	Runtime string `json:"runtime,omitempty"`
 	// Status is the guest agent's wait status, in Exited.
 	Status int `json:"status,omitempty"`
-	// Message is the error, in Failed.
+	// OOMKilled: the kernel killed processes of the sandbox for its limit of
+	// memory, in Exited.
+	OOMKilled bool `json:"oomKilled,omitempty"`
+	// Message is the error, in Failed and Left.
 	Message string `json:"message,omitempty"`
 }

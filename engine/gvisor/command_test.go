@@ -1,0 +1,31 @@
+//go:build linux
+
+package gvisor
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// TestCommand: the exact command on the host. A cgroup costs time: there is one
+// only where a limit needs it.
+func TestCommand(t *testing.T) {
+	e := &Engine{config: Config{Supervisor: "/bin/bulkhead-runsc"}}
+	const plain = "/bin/bulkhead-runsc supervise --bundle /state/gvisor-box --id box --state /state/gvisor-box/state"
+	for _, tt := range []struct {
+		limits sandbox.Limits
+		want   string
+	}{
+		{sandbox.Limits{}, plain},
+		{sandbox.Limits{PIDs: 100}, plain},
+		{sandbox.Limits{MemoryBytes: 1 << 30}, plain + " --cgroups"},
+		{sandbox.Limits{MilliCPUs: 500}, plain + " --cgroups"},
+	} {
+		cmd := e.command("/state/gvisor-box", sandbox.Spec{ID: "box", Limits: tt.limits})
+		if got := strings.Join(cmd.Args, " "); got != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.limits, got, tt.want)
+		}
+	}
+}
