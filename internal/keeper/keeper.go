@@ -164,7 +164,7 @@ func (k *keeper) keep(ctx context.Context, req Request) (int, error) {
 	go func() {
 		select {
 		case <-k.box.Sandbox.Done():
-			cancel(errors.Join(agent.ErrLost, k.box.Sandbox.Err()))
+			cancel(k.box.Lost(agent.ErrLost))
 		case <-ctx.Done():
 		}
 	}()

@@ -157,7 +157,7 @@ func Run(ctx context.Context, req Request) (result Result, err error) {
 	defer func() { err = errors.Join(err, box.Close(ctx)) }()
 	result.ExitCode, err = execute(ctx, box.Client, req.Execution, interrupts)
 	if errors.Is(err, agent.ErrLost) {
-		err = box.lost(err)
+		err = box.Lost(err)
 	}
 	if counter, ok := box.Sandbox.(sandbox.OOMCounter); ok && result.ExitCode == fault.Memory {
 		result.OOMKilled = counter.OOMKills() > 0
@@ -165,9 +165,9 @@ func Run(ctx context.Context, req Request) (result Result, err error) {
 	return result, err
 }
 
-// lost completes the error of a lost stream by why the sandbox ended. The stream
-// ends first.
-func (b *Box) lost(err error) error {
+// Lost completes the error of a lost stream by why the sandbox ended. The stream
+// ends first: it waits a moment for the end.
+func (b *Box) Lost(err error) error {
 	select {
 	case <-b.Sandbox.Done():
 	case <-time.After(endTimeout):
