@@ -199,7 +199,13 @@ func ended(ctx context.Context) (int, error) {
 }
 
 func (k *keeper) close(ctx context.Context) error {
-	_, _ = k.guest.Close(), k.own.Close()
+	_ = k.guest.Close()
+	// Who asked for the end gets an answer before it.
+	answered, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if k.own.Shutdown(answered) != nil {
+		_ = k.own.Close()
+	}
 	err := k.box.Close(ctx)
 	k.served.Wait()
 	return err
