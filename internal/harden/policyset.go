@@ -174,7 +174,7 @@ func (b *builder) ask(name string, unknown []decide.Unknown) []string {
 		what := cmp.Or(host(u), "what it names")
 		lines := linesFor(u)
 		example := strings.Join(lines, "\n")
-		fix := fmt.Sprintf("if it calls it, add the lines to spec.egress of NetworkPolicy %s", name)
+		fix := fmt.Sprintf("if it calls it, add to spec.egress of NetworkPolicy %s:", name)
 		if len(lines) == 0 {
 			fix = "see that it does not call it"
 		}

@@ -177,9 +177,18 @@ func WriteHardeningLeft(w io.Writer, h Hardening, colour bool) error {
 				continue // -o json has them
 			}
 			name, style := word(f.Severity, f.Counts())
+			if p.again(f.Rule, f.Object, f.Message) {
+				p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", Plain(f.Object)+", as above "+p.style(dim, "["+Plain(f.Rule)+"]"))
+				continue
+			}
 			p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", Plain(f.Message)+" "+p.style(dim, "["+Plain(f.Rule)+"]"))
 			if f.Counts() && f.Fix != "" {
 				p.wrapped("           ", p.style(dim, Plain("next: "+f.Fix)))
+			}
+			if f.Counts() && !f.Patched {
+				for line := range strings.Lines(f.Example) {
+					p.printf("               %s\n", Plain(strings.TrimSuffix(line, "\n")))
+				}
 			}
 		}
 	}

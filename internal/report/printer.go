@@ -18,6 +18,7 @@ const lineWidth = 80
 type printer struct {
 	b      strings.Builder
 	colour bool
+	told   map[string]bool // findings about another object, which stand in full once
 }
 
 const (
@@ -33,6 +34,21 @@ func (p *printer) style(code, s string) string {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// again reports whether what is said of another object stands above already:
+// one namespace or policy is behind many workloads.
+func (p *printer) again(rule, object, message string) bool {
+	if object == "" {
+		return false
+	}
+	if p.told == nil {
+		p.told = map[string]bool{}
+	}
+	key := rule + "\x00" + object + "\x00" + message
+	was := p.told[key]
+	p.told[key] = true
+	return was
 }
 
 func (p *printer) printf(format string, args ...any) { fmt.Fprintf(&p.b, format, args...) }

@@ -145,15 +145,16 @@ type Finding struct {
 	Message  string         `json:"message"`
 	Fix      string         `json:"fix"`
 	WaivedBy string         `json:"waivedBy"` // "file" where bulkhead.yaml waives it; "" otherwise
+	// Example is YAML that shows the fix, words in capitals to be replaced.
+	Example string `json:"example,omitempty"`
 
 	// Container is what it is about, "" for the whole pod; Control is set for
 	// findings of the baseline; Patched says that the workload's patch has the
-	// fix; Example is YAML that shows it.
+	// fix.
 	// Waiver is whose waiver it is, until when and why. They are not part of the contract.
 	Container string `json:"-"`
 	Control   string `json:"-"`
 	Patched   bool   `json:"-"`
-	Example   string `json:"-"`
 	Waiver    string `json:"-"`
 }
 

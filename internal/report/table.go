@@ -82,6 +82,9 @@ func (p *printer) workload(w *Workload) {
 		}
 	}
 	for _, g := range grouped(w) {
+		if p.again(g.rule, g.object, g.text) {
+			g.text, g.at, g.fix = g.object+", as above", "", ""
+		}
 		p.group(g)
 	}
 }
@@ -191,6 +194,7 @@ type group struct {
 	severity            rules.Severity
 	counts              bool
 	container           string
+	object              string // another than the workload
 	line                int
 	text, rule, at, fix string
 	lacks               []string // rules of the baseline
@@ -200,7 +204,7 @@ func grouped(w *Workload) []group {
 	var out []group
 	for _, f := range w.Findings {
 		if f.Control == "" || !f.Counts() { // by whom it is waived is in the message
-			g := group{severity: f.Severity, counts: f.Counts(), line: f.Line, text: f.Message, rule: f.Rule, fix: f.Fix}
+			g := group{severity: f.Severity, counts: f.Counts(), line: f.Line, object: f.Object, text: f.Message, rule: f.Rule, fix: f.Fix}
 			if f.File != "" { // the line is not one of the file that the row stands under
 				g.line, g.at = 0, fmt.Sprintf("at %s:%d", f.File, f.Line)
 			}
