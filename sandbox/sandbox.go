@@ -139,8 +139,8 @@ type User struct {
 	UID, GID uint32
 }
 
-var validID = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var validID = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // ValidID reports whether id can name a sandbox: lower-case letters, digits and
 // inner hyphens, at most 63 of them (a DNS label, as Kubernetes names are).
-func ValidID(id string) bool { return validID.MatchString(id) }
+func ValidID(id string) bool { return len(id) <= 63 && validID.MatchString(id) }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/bulkhead-dev/bulkhead/risk"
@@ -221,7 +222,7 @@ func codeSpan(s string) string {
 }
 
 // plainWord has no character that means something to Markdown.
-var plainWord = regexp.MustCompile(`^[\p{L}\p{N},.;:'"()/%+=?…-]+$`)
+var plainWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\p{L}\p{N},.;:'"()/%+=?…-]+$`) })
 
 // meant is what Markdown or GitHub makes something of without any such character:
 // addresses, references to issues, emoji.
@@ -232,7 +233,7 @@ var meant = regexp.MustCompile(`(?i)://|www\.|\bgh-\d|:[a-z0-9+-]+:`)
 func markdownText(s string) string {
 	words := strings.Fields(cut(Plain(cut(s, maxText)), maxText))
 	for i, w := range words {
-		if !plainWord.MatchString(w) || meant.MatchString(w) {
+		if !plainWord().MatchString(w) || meant.MatchString(w) {
 			words[i] = codeSpan(w)
 		}
 	}

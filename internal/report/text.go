@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -17,11 +18,13 @@ const maxValue = 120
 // that says so, known token forms, and a password in a URL. The first group is kept.
 //
 //nolint:gochecknoglobals // a table that nothing writes to
-var secretPatterns = []*regexp.Regexp{
-	regexp.MustCompile(`(?i)((?:[a-z0-9_.-]*)(?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d|credential|bearer)[a-z0-9_-]*["']?(?:\s*[=:]\s*|\s+)["']?)[^\s"']+`),
-	regexp.MustCompile(`()\b(?:sk-[A-Za-z0-9_-]{8,}|hf_[A-Za-z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|github_pat_[A-Za-z0-9_]{8,}|xox[abpr]-[A-Za-z0-9-]{8,}|AKIA[0-9A-Z]{12,}|AIza[0-9A-Za-z_-]{20,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_.-]+)`),
-	regexp.MustCompile(`([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+@`),
-}
+var secretPatterns = sync.OnceValue(func() []*regexp.Regexp {
+	return []*regexp.Regexp{
+		regexp.MustCompile(`(?i)((?:[a-z0-9_.-]*)(?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d|credential|bearer)[a-z0-9_-]*["']?(?:\s*[=:]\s*|\s+)["']?)[^\s"']+`),
+		regexp.MustCompile(`()\b(?:sk-[A-Za-z0-9_-]{8,}|hf_[A-Za-z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|github_pat_[A-Za-z0-9_]{8,}|xox[abpr]-[A-Za-z0-9-]{8,}|AKIA[0-9A-Z]{12,}|AIza[0-9A-Za-z_-]{20,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_.-]+)`),
+		regexp.MustCompile(`([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+@`),
+	}
+})
 
 // Redact returns a value as a report may show it: what looks like a secret is
 // replaced, and long values are cut.
@@ -35,7 +38,7 @@ func Redact(s string) string {
 }
 
 func redactSecrets(s string) string {
-	for i, re := range secretPatterns {
+	for i, re := range secretPatterns() {
 		tail := ""
 		if i == 2 {
 			tail = "@"
@@ -116,13 +119,13 @@ func escaped(s string) string {
 // of one (and a line is broken wherever it is full, so at any word), GitHub,
 // Azure and TeamCity on `##[`, `##vso[` and `##teamcity[`.
 var (
-	workflowCommand = regexp.MustCompile(`(^|[\s\p{Z}])::([A-Za-z])`)
+	workflowCommand = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|[\s\p{Z}])::([A-Za-z])`) })
 	loggingCommand  = regexp.MustCompile(`(?i)##(\[|vso\[|teamcity\[)`)
 )
 
 func noCommands(s string) string {
 	if strings.Contains(s, "::") {
-		s = workflowCommand.ReplaceAllString(s, `${1}:\x3a${2}`)
+		s = workflowCommand().ReplaceAllString(s, `${1}:\x3a${2}`)
 	}
 	if strings.Contains(s, "##") {
 		s = loggingCommand.ReplaceAllString(s, `#\x23${1}`)
