@@ -39,6 +39,7 @@ type Peer struct {
 type Destination struct {
 	Namespace string // "" for that of the policy
 	Pods      map[string]string
+	EveryPod  bool // of the namespace that is named
 	Block     netip.Prefix
 }
 
@@ -154,10 +155,13 @@ func (d Destination) peer() (networkingv1.NetworkPolicyPeer, error) {
 		}
 		to.IPBlock = &networkingv1.IPBlock{CIDR: d.Block.Masked().String()}
 		return to, nil
+	case d.EveryPod && d.Namespace != "" && len(d.Pods) == 0:
 	case len(d.Pods) == 0:
 		return to, errors.New("a peer has neither labels of pods nor a block of addresses")
 	}
-	to.PodSelector = &metav1.LabelSelector{MatchLabels: d.Pods}
+	if len(d.Pods) > 0 {
+		to.PodSelector = &metav1.LabelSelector{MatchLabels: d.Pods}
+	}
 	if d.Namespace != "" {
 		to.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{NamespaceLabel: d.Namespace}}
 	}

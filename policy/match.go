@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,9 +11,6 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/risk"
 )
-
-// namespaceNameLabel is on every namespace.
-const namespaceNameLabel = "kubernetes.io/metadata.name"
 
 func rule(group, version string, resources []string, operations ...admissionv1.OperationType) admissionv1.NamedRuleWithOperations {
 	return admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{
@@ -38,7 +36,7 @@ func (s *set) scope(resources []admissionv1.NamedRuleWithOperations) *admissionv
 	if s.named() {
 		operator, names = metav1.LabelSelectorOpIn, s.included()
 	}
-	selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: namespaceNameLabel, Operator: operator, Values: names}}
+	selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: NamespaceLabel, Operator: operator, Values: names}}
 	return &admissionv1.MatchResources{NamespaceSelector: selector, ResourceRules: resources}
 }
 
@@ -115,19 +113,22 @@ func mirrorCondition() admissionv1.MatchCondition {
 
 // changedCondition leaves out updates that change nothing that counts: a pod
 // that was admitted under another policy can still shed finalizers and labels.
+// What it gains or changes is judged as a whole.
 // Of the fields that the rules look at, the API server lets an update change
 // images and ephemeral containers, and nothing else.
 func changedCondition() admissionv1.MatchCondition {
 	images := func(object, field string) string {
 		return object + ".spec.?" + field + ".orValue([]).map(c, c.image)"
 	}
-	changes := []string{"request.operation == 'CREATE'", "request.subResource == 'ephemeralcontainers'"}
+	changes := []string{"request.operation == 'CREATE'", "request.?subResource.orValue('') == 'ephemeralcontainers'"}
 	for _, field := range []string{"containers", "initContainers"} {
 		changes = append(changes, images("object", field)+" != "+images("oldObject", field))
 	}
 	for _, label := range []string{risk.ClassLabel, risk.TenantDataLabel} {
-		at := ".metadata.?labels[?" + quote(label) + "].orValue('')"
-		changes = append(changes, "object"+at+" != oldObject"+at)
+		at := ".metadata.?labels[?" + quote(label) + "]"
+		changes = append(changes, fmt.Sprintf("object%[1]s.hasValue() && object%[1]s != oldObject%[1]s", at)) // taking it away asks for nothing more
 	}
+	at := ".metadata.?labels[?" + quote(EnforcedLabel) + "]"
+	changes = append(changes, fmt.Sprintf("object%[1]s != oldObject%[1]s", at))
 	return admissionv1.MatchCondition{Name: "changes-what-counts", Expression: strings.Join(changes, " || ")}
 }

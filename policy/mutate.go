@@ -13,12 +13,14 @@ import (
 // assign is the policy that gives a pod without a RuntimeClass the one of its
 // route. A pod that names one is never changed: it would keep the overhead and
 // the node selector of what it named. The API server stamps those of the class
-// that is set here, and then holds the pod to its boundary like any other.
+// that is set here, and then holds the pod to its boundary like any other. Where
+// egress is limited, it also sets the label that this goes by.
 func (s *set) assign(c *rules.Catalogue) *admissionv1.MutatingAdmissionPolicy {
 	var v variables
 	v.evidence(s, c)
 	v.requirement(s, false)
 	v.choice(s)
+	confined := v.confined(s)
 	untouched := []string{"variables.choice == ''"}
 	for _, p := range s.policies {
 		for _, w := range p.Spec.Waivers {
@@ -26,6 +28,12 @@ func (s *set) assign(c *rules.Catalogue) *admissionv1.MutatingAdmissionPolicy {
 				untouched = append(untouched, covers(w))
 			}
 		}
+	}
+	needs := "!has(object.spec.runtimeClassName)"
+	patch := fmt.Sprintf("(has(object.spec.runtimeClassName) || %s ? [] : [JSONPatch{op: 'add', path: '/spec/runtimeClassName', value: variables.choice}])", anyOf(untouched))
+	if confined {
+		needs += fmt.Sprintf(" || !(%q in object.metadata.?labels.orValue({}))", EnforcedLabel)
+		patch += " + " + markPatch()
 	}
 	return &admissionv1.MutatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},
@@ -36,13 +44,11 @@ func (s *set) assign(c *rules.Catalogue) *admissionv1.MutatingAdmissionPolicy {
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
 			MatchConstraints:   s.scope([]admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)}),
 			MatchConditions: append(s.within(), mirrorCondition(),
-				admissionv1.MatchCondition{Name: "no-runtime-class", Expression: "!has(object.spec.runtimeClassName)"}),
+				admissionv1.MatchCondition{Name: "lacks-something", Expression: needs}),
 			Variables: v,
 			Mutations: []admissionv1.Mutation{{
 				PatchType: admissionv1.PatchTypeJSONPatch,
-				JSONPatch: &admissionv1.JSONPatch{
-					Expression: fmt.Sprintf("%s ? [] : [JSONPatch{op: 'add', path: '/spec/runtimeClassName', value: variables.choice}]", anyOf(untouched)),
-				},
+				JSONPatch: &admissionv1.JSONPatch{Expression: patch},
 			}},
 		},
 	}

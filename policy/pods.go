@@ -21,6 +21,7 @@ func (s *set) pods(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
 	v.requirement(s, true)
 	v.choice(s)
 	excepted := v.accepts(s)
+	confined := v.confined(s)
 	p := s.validating("bulkhead-pods")
 	p.Spec.MatchConstraints = s.scope(podRules())
 	p.Spec.MatchConditions = append(s.within(), mirrorCondition(), changedCondition())
@@ -32,6 +33,13 @@ func (s *set) pods(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
 			Reason:            new(metav1.StatusReasonForbidden),
 		},
 		s.boundaryValidation(excepted),
+	}
+	if confined {
+		p.Spec.Validations = append(p.Spec.Validations, admissionv1.Validation{
+			Expression:        fmt.Sprintf("!variables.confined || object.metadata.?labels[?%q].orValue('') == %s", EnforcedLabel, enforcedClass()),
+			MessageExpression: fmt.Sprintf("'the egress of class ' + %[1]s + ' is limited by label %[2]s, which is set when a pod is created and stays: it has to be ' + %[1]s + ', and is ' + object.metadata.?labels[?%[2]q].orValue('missing') + '; leave it out of the manifest, and make a new pod where an image changes the class'", enforcedClass(), EnforcedLabel),
+			Reason:            new(metav1.StatusReasonForbidden),
+		})
 	}
 	return p
 }
@@ -131,7 +139,7 @@ func (s *set) meta(name string) metav1.ObjectMeta {
 	}
 	return metav1.ObjectMeta{
 		Name:        name,
-		Labels:      map[string]string{"app.kubernetes.io/managed-by": "bulkhead"},
+		Labels:      managed(nil),
 		Annotations: map[string]string{"bulkhead.dev/policies": strings.Join(names, ",")},
 	}
 }

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,15 +18,25 @@ type Object interface {
 	runtime.Object
 }
 
-// Render returns what puts policies into force: all policies of a cluster
-// together, valid ones with their defaults set (v1alpha1.Read). The objects are in
-// the order in which to apply them; the same input gives the same objects. An
-// error says what several policies contradict each other in.
-func Render(policies []*v1alpha1.IsolationPolicy, c *rules.Catalogue) ([]Object, error) {
-	all, err := sets(policies)
+// Input is what is rendered: everything that a cluster has of it.
+type Input struct {
+	// Policies are valid, with their defaults set (v1alpha1.Read).
+	Policies []*v1alpha1.IsolationPolicy
+	Rules    *rules.Catalogue
+	// Namespaces get NetworkPolicies and a ServiceAccount without a token, beside
+	// those that policies name.
+	Namespaces []string
+}
+
+// Render returns what puts policies into force. The objects are in the order in
+// which to apply them; the same input gives the same objects. An error says what
+// several policies contradict each other in.
+func Render(in Input) ([]Object, error) {
+	all, err := sets(in.Policies)
 	if err != nil {
 		return nil, err
 	}
+	c := in.Rules
 	out := runtimeClasses(all[0].trusted)
 	for i := range all {
 		s := &all[i]
@@ -47,7 +59,35 @@ func Render(policies []*v1alpha1.IsolationPolicy, c *rules.Catalogue) ([]Object,
 		}
 		out = append(out, baseline, s.binding(baseline, s.actions()...))
 	}
+	for _, namespace := range Namespaces(in) {
+		for _, p := range in.Policies {
+			if p.Spec.Mode == v1alpha1.Enforce && p.Spec.Baseline == v1alpha1.BaselineEnforce && p.Spec.Namespaces.Contain(namespace) {
+				out = append(out, ServiceAccount("default", namespace, nil))
+				break
+			}
+		}
+		limits, err := networkPolicies(all, namespace)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, limits...)
+	}
 	return out, nil
+}
+
+// Namespaces are those that get objects of their own: the ones that the input
+// names, in the order of the alphabet.
+func Namespaces(in Input) []string {
+	out := slices.Clone(in.Namespaces)
+	for _, p := range in.Policies {
+		for _, n := range p.Spec.Namespaces.Include {
+			if n.Exact() && p.Spec.Namespaces.Contain(string(n)) {
+				out = append(out, string(n))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // runtimeClasses are those that the policies manage.
@@ -59,7 +99,7 @@ func runtimeClasses(trusted []v1alpha1.RuntimeClass) []Object {
 		}
 		out = append(out, &nodev1.RuntimeClass{
 			TypeMeta:   metav1.TypeMeta{APIVersion: nodev1.SchemeGroupVersion.String(), Kind: "RuntimeClass"},
-			ObjectMeta: metav1.ObjectMeta{Name: c.Name, Labels: map[string]string{"app.kubernetes.io/managed-by": "bulkhead"}},
+			ObjectMeta: metav1.ObjectMeta{Name: c.Name, Labels: managed(nil)},
 			Handler:    c.Handler, Overhead: c.Overhead.DeepCopy(), Scheduling: c.Scheduling.DeepCopy(),
 		})
 	}

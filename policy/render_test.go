@@ -48,7 +48,7 @@ func render(t *testing.T, policies ...*v1alpha1.IsolationPolicy) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := policy.Render(policies, c)
+	objects, err := policy.Render(policy.Input{Policies: policies, Rules: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestPoliciesThatContradict(t *testing.T) {
 		"managed by one, not both": {a, readPolicy(t, "b", "runtimeClasses: [{name: gvisor, runtime: gvisor, handler: runsc, manage: false}]\nroutes: []")},
 		"none":                     nil,
 	} {
-		if _, err := policy.Render(others, c); err == nil {
+		if _, err := policy.Render(policy.Input{Policies: others, Rules: c}); err == nil {
 			t.Errorf("%s: rendered", name)
 		}
 	}

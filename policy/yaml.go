@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-
-	"sigs.k8s.io/yaml"
 )
 
-// YAML writes objects as a stream of documents that kubectl applies: keys in
-// the order of the alphabet, nothing that only a server sets.
+// YAML writes objects as a stream of documents that kubectl applies, without
+// what only a server sets. The same objects give the same bytes.
 func YAML(objects []Object) ([]byte, error) {
 	var out bytes.Buffer
 	for _, o := range objects {
@@ -22,7 +20,7 @@ func YAML(objects []Object) ([]byte, error) {
 			return nil, fmt.Errorf("writing %s: %w", o.GetName(), err)
 		}
 		delete(value, "status")
-		if text, err = yaml.Marshal(value); err != nil {
+		if text, err = Document(value, nil); err != nil {
 			return nil, fmt.Errorf("writing %s: %w", o.GetName(), err)
 		}
 		out.WriteString("---\n")

@@ -16,8 +16,9 @@ import (
 
 // renderFlags are the flags of policy render.
 type renderFlags struct {
-	files  []string
-	config string
+	files      []string
+	namespaces []string
+	config     string
 }
 
 func newPolicyRender(s Streams) *cobra.Command {
@@ -26,8 +27,9 @@ func newPolicyRender(s Streams) *cobra.Command {
 		Use:   "render -f POLICY...",
 		Short: "Print the cluster objects that put IsolationPolicies into force",
 		Long: `render reads IsolationPolicies and prints what the API server enforces them by:
-RuntimeClasses, and admission policies with their bindings. Nothing of Bulkhead
-runs in the cluster for that. All policies of a cluster are rendered together:
+RuntimeClasses, admission policies with their bindings, and for each namespace
+that is named a ServiceAccount without a token and NetworkPolicies. Nothing of
+Bulkhead runs in the cluster for that. All policies of a cluster are rendered together:
 the objects have the same names each time, and what is applied later replaces
 what was there.
 
@@ -43,6 +45,7 @@ mistake is said with its line and field.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), s) },
 	}
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "file or folder with IsolationPolicies, or - for standard input (repeatable)")
+	cmd.Flags().StringArrayVarP(&f.namespaces, "namespace", "n", nil, "namespace that gets NetworkPolicies and a ServiceAccount without a token, beside those that policies name (repeatable)")
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration with own rules and images (default: none)")
 	return cmd
 }
@@ -56,7 +59,7 @@ func (f renderFlags) run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	objects, err := policy.Render(policies, catalogue)
+	objects, err := policy.Render(policy.Input{Policies: policies, Rules: catalogue, Namespaces: f.namespaces})
 	if err != nil {
 		return usageError(fmt.Errorf("rendering the policies: %w", err), "the policies of a cluster are rendered together, and must not contradict each other")
 	}

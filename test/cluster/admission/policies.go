@@ -42,7 +42,7 @@ func Policies(base *v1alpha1.IsolationPolicy, n int, namespace string) ([]policy
 		p.Spec.Namespaces = v1alpha1.Namespaces{Include: []v1alpha1.NamespacePattern{include}}
 		all = append(all, p)
 	}
-	return policy.Render(all, c)
+	return policy.Render(policy.Input{Policies: all, Rules: c})
 }
 
 // Apply applies rendered objects and returns when pods of the namespace are held

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -129,8 +130,17 @@ func (c *cluster) applyCRDs(t *testing.T) {
 			}
 			return false, nil
 		})
+		kind, _, _ := unstructured.NestedString(object, "spec", "names", "kind")
+		group, _, _ := unstructured.NestedString(object, "spec", "group")
+		c.await(t, kind+" is served", func(context.Context) (bool, error) {
+			c.mapper.Reset()
+			_, err := c.mapper.RESTMapping(schema.GroupKind{Group: group, Kind: kind})
+			if meta.IsNoMatchError(err) {
+				return false, nil // discovery follows the condition
+			}
+			return err == nil, err
+		})
 	}
-	c.mapper.Reset()
 }
 
 // resource is where objects such as o are kept.

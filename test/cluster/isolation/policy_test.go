@@ -36,11 +36,12 @@ func readPolicy(t *testing.T, values map[string]any) *v1alpha1.IsolationPolicy {
 // holds pods in the namespace to them.
 func (c *cluster) install(t *testing.T, namespace string, policies ...*v1alpha1.IsolationPolicy) {
 	t.Helper()
+	c.namespace(t, namespace, nil)
 	catalogue, err := rules.Builtin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := policy.Render(policies, catalogue)
+	objects, err := policy.Render(policy.Input{Policies: policies, Rules: catalogue, Namespaces: []string{namespace}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,6 @@ func (c *cluster) install(t *testing.T, namespace string, policies ...*v1alpha1.
 			t.Fatalf("%s: %v", o.GetName(), err)
 		}
 	}
-	c.namespace(t, namespace, nil)
 	c.settle(t, namespace)
 }
 
