@@ -195,6 +195,20 @@ func (e *editor) verify(before, after Batch, want []map[string]any) *refusal {
 	return refuse("make the change by hand: `bulkhead explain` has it as a patch", "the place is written in a way that cannot be edited safely")
 }
 
+// Changed returns the value of an object with changes of it, which are made in
+// their order. What the object has stays as it is.
+func Changed(o *Object, changes []Change) (map[string]any, error) {
+	value := any(o.Whole().Value)
+	for _, c := range changes {
+		var ok bool
+		if value, ok = assign(value, c.Path, asRead(c.Value)); !ok {
+			return nil, fmt.Errorf("%s cannot be set there", c.Path)
+		}
+	}
+	m, _ := value.(map[string]any)
+	return m, nil
+}
+
 // asRead returns a value in the types that reading gives.
 func asRead(v any) any {
 	switch x := v.(type) {

@@ -153,4 +153,4 @@ func show(c Change, v any) string {
 	return cmp.Or(report.Value(c.Path.String(), v), text(v))
 }
 
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -80,7 +80,7 @@ func (p *podPlan) writable(at manifest.Path, c map[string]any) {
 			tell("files that the image has in "+folder+" are hidden ("+is.Why+")", "`No such file or directory` in the log of the container, with a name below "+folder)
 	}
 	env, _ := c["env"].([]any)
-	for _, name := range sortedKeys(is.Env) {
+	for _, name := range sorted(is.Env) {
 		if !slices.ContainsFunc(env, func(e any) bool { m, _ := e.(map[string]any); return m["name"] == name }) {
 			p.push(readOnly, at.Join("env"), map[string]any{"name": name, "value": is.Env[name]}).
 				tell("a program that expects another "+name+" looks elsewhere", "the log of the container")
