@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -148,6 +150,9 @@ func (l layout) open(d v1.Descriptor) (io.ReadCloser, error) {
 	}
 	f, err := openRegular(path)
 	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fault.WithHint(err, "let this user read it")
+		}
 		return nil, fault.WithHint(err, "the copy is incomplete: make or pull it again")
 	}
 	return checkedFile{newChecked(f, d), f}, nil
@@ -293,6 +298,11 @@ func newContent(config []byte) (*content, error) {
 	}
 	if n := len(c.config.RootFS.DiffIDs); n > maxLayers {
 		return nil, fmt.Errorf("%w: it has %d layers, allowed are %d", ErrHostile, n, maxLayers)
+	}
+	for _, kv := range c.config.Config.Env {
+		if key, _, ok := strings.Cut(kv, "="); !ok || key == "" || strings.ContainsRune(kv, 0) {
+			return nil, fmt.Errorf("%w: %q is not a variable of an environment", ErrHostile, kv)
+		}
 	}
 	for _, id := range c.config.RootFS.DiffIDs {
 		if id.Algorithm != "sha256" {

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -24,10 +25,18 @@ import (
 // maxZstdWindow is the window that `zstd --ultra --long=27` asks for.
 const maxZstdWindow = 128 << 20
 
+// rootName is the folder of the root file system in the folder of an unpacked image.
+const rootName = "rootfs"
+
 // writeRoot unpacks an image into dir, and adds what a sandbox needs: the guest
 // agent, and places for its mounts.
 func writeRoot(ctx context.Context, dir string, c *content, agent string, l limits) error {
-	u, err := newUnpacker(dir, l)
+	root := filepath.Join(dir, rootName)
+	// Chmod, because the caller's umask must not decide what the guest may read.
+	if err := errors.Join(os.Mkdir(root, 0o755), os.Chmod(root, 0o755)); err != nil {
+		return err
+	}
+	u, err := newUnpacker(root, l)
 	if err != nil {
 		return err
 	}
@@ -37,7 +46,10 @@ func writeRoot(ctx context.Context, dir string, c *content, agent string, l limi
 			return fmt.Errorf("layer %d: %w", i+1, err)
 		}
 	}
-	return addOwn(u, agent, c.config.Config.WorkingDir)
+	if err := addOwn(u, agent, c.config.Config.WorkingDir); err != nil {
+		return err
+	}
+	return keepAccounts(u.root, dir)
 }
 
 // applyLayer unpacks one layer and compares it with its digests.

@@ -46,6 +46,7 @@ type Image struct {
 	Entrypoint []string
 	Cmd        []string
 
+	dir  string // what was unpacked
 	held *os.File
 }
 
@@ -121,22 +122,15 @@ func (s *Store) root(ctx context.Context, c *content) (*Image, error) {
 		return nil, err
 	}
 	dir := filepath.Join(roots, c.id.Hex+"-"+key)
-	held, err := once(ctx, dir, true, func(tmp string) error {
-		root := filepath.Join(tmp, "rootfs")
-		// Chmod, because the caller's umask must not decide what the guest may read.
-		if err := errors.Join(os.Mkdir(root, 0o755), os.Chmod(root, 0o755)); err != nil {
-			return err
-		}
-		return writeRoot(ctx, root, c, s.agent, s.limits)
-	})
+	held, err := once(ctx, dir, true, func(tmp string) error { return writeRoot(ctx, tmp, c, s.agent, s.limits) })
 	if err != nil {
 		return nil, err
 	}
 	conf := c.config.Config
 	return &Image{
-		Root: sandbox.Root{Dir: filepath.Join(dir, "rootfs")}, ID: c.id.String(),
+		Root: sandbox.Root{Dir: filepath.Join(dir, rootName), Hold: dir}, ID: c.id.String(),
 		Env: conf.Env, Dir: conf.WorkingDir, User: conf.User, Entrypoint: conf.Entrypoint, Cmd: conf.Cmd,
-		held: held,
+		dir: dir, held: held,
 	}, nil
 }
 

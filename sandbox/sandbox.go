@@ -112,6 +112,9 @@ type Root struct {
 	// Binds are folders of the host that complete the root file system,
 	// read-only (the host's own toolchain).
 	Binds []Mount
+	// Hold is a file or folder of the host that is kept locked (flock, shared)
+	// as long as the sandbox lives, so that nobody removes its root; empty: none.
+	Hold string
 }
 
 // Mount is a folder or file of the host inside the sandbox.

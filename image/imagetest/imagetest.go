@@ -143,6 +143,16 @@ func (i Image) WriteLayout(t testing.TB, dir, tag string) {
 	if err := p.AppendImage(i.Build(t), options...); err != nil {
 		t.Fatal(err)
 	}
+	// Other users' tests read it.
+	blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range blobs {
+		if err := os.Chmod(b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // WriteArchive writes the image as `docker save` does: layers as they are, files

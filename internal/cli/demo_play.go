@@ -116,7 +116,7 @@ func (p *play) check(ctx context.Context) error {
 func (p *play) refusal(ctx context.Context) error {
 	f := runFlags{file: demoInterpreter, image: imageHost}
 	p.act("The default route", "bulkhead run -f "+demoInterpreter+" --image host")
-	_, err := f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, []string{demoProgram})
+	_, _, err := f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, []string{demoProgram})
 	if err == nil {
 		return errors.New("the default route was to be refused here, and was not")
 	}
@@ -133,7 +133,7 @@ func (p *play) refusal(ctx context.Context) error {
 func (p *play) request(ctx context.Context) (req runner.Request, notes string, err error) {
 	f := runFlags{file: demoInterpreter, config: demoWaiver, image: imageHost, volumes: []string{p.program + ":" + demoProgram}}
 	var said bytes.Buffer
-	req, err = f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: &said}, []string{demoProgram})
+	req, _, err = f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: &said}, []string{demoProgram})
 	return req, said.String(), err
 }
 

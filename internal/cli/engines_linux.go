@@ -51,9 +51,10 @@ func stateDir() (string, error) {
 	return dir, nil
 }
 
-// cacheDir returns the folder for what is kept between runs.
+// cacheDir returns the folder for what is kept between runs. Root has one of the
+// machine's, unless XDG_CACHE_HOME is set.
 func cacheDir() (string, error) {
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && os.Getenv("XDG_CACHE_HOME") == "" {
 		return "/var/cache/bulkhead", nil
 	}
 	base, err := os.UserCacheDir()

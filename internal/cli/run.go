@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
-	"github.com/bulkhead-dev/bulkhead/image"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
@@ -56,6 +54,10 @@ func newRun(s Streams) *cobra.Command {
 up for it, empty /tmp and home, no network device, nothing of the host's
 environment. The sandbox is gone when the command ends.
 
+With --image the root file system is a container image, read-only, with the
+image's environment, user, working directory and command as docker takes them,
+except that an image that names no user does not run as root.
+
 Without a manifest the weakest boundary is user-kernel (gVisor); nothing weaker
 is taken unless --min-boundary says so. With -f, the manifest's risk class and
 the routes decide, and a boundary that cannot be had here is refused.
@@ -70,6 +72,7 @@ not found.`,
   bulkhead run --allow pypi.org --allow files.pythonhosted.org -- pip download six
   bulkhead run --memory 512m --cpus 1 -- python3 -c 'print(6 * 7)'
   bulkhead run --detach --name dev -v ./work:/work && bulkhead exec -it dev bash
+  bulkhead run --image docker-archive:app.tar
   bulkhead run -f pod.yaml --image host`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runErrorCode(runCommand(cmd.Context(), s, f, args))
@@ -88,13 +91,13 @@ not found.`,
 	fl.StringArrayVarP(&f.env, "env", "e", nil, "set K=V in the command's environment, or pass K on")
 	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount SRC:DST, read-only unless :rw is added")
 	fl.BoolVar(&f.unsafeMount, "allow-unsafe-mount", false, "take a mount that exposes the host's root, kernel, secrets or runtime sockets")
-	fl.StringVarP(&f.user, "user", "u", "", "run as UID[:GID] in the sandbox (default: a user without rights)")
-	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the sandbox (default: the home folder)")
+	fl.StringVarP(&f.user, "user", "u", "", "run as UID[:GID], or NAME[:GROUP] of the image (default: the image's user, or one without rights)")
+	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the sandbox (default: the image's, or the home folder)")
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the command after this wall time, with exit code 124")
 	f.limits.register(cmd)
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
 	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
-	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain); with -f it replaces the pod's image")
+	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain), oci:DIR[:TAG] or docker-archive:FILE; with -f it replaces the pod's image")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "keep the sandbox in the background, for exec, cp and logs; without a command it waits")
 	fl.StringVar(&f.name, "name", "", "name of a detached sandbox (default: made up)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "let the command reach HOST[:PORT] through a proxy (port: 443; *.DOMAIN, addresses and networks too)")
@@ -127,10 +130,11 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 	if err != nil {
 		return err
 	}
-	req, err := f.request(ctx, s, args)
+	req, root, err := f.request(ctx, s, args)
 	if err != nil {
 		return err
 	}
+	defer root.close()
 	req.Egress = way
 	if f.detach {
 		return f.runDetached(ctx, s, req)
@@ -138,57 +142,60 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 	return runRequest(ctx, s, f, req)
 }
 
-// request turns flags into what to run.
-func (f runFlags) request(ctx context.Context, s Streams, args []string) (runner.Request, error) {
+// request turns flags into what to run. The root file system is closed by the
+// caller, when the sandbox is gone or somebody else keeps it.
+func (f runFlags) request(ctx context.Context, s Streams, args []string) (req runner.Request, root *rootfs, err error) {
+	defer func() {
+		if err != nil && root != nil {
+			root.close()
+		}
+	}()
 	if f.file != "" {
 		if f.minBoundary != "" {
-			return runner.Request{}, runUsage("-f and --min-boundary exclude each other", "the manifest's route decides; accept less by a waiver in bulkhead.yaml")
+			return req, nil, runUsage("-f and --min-boundary exclude each other", "the manifest's route decides; accept less by a waiver in bulkhead.yaml")
 		}
 		return f.podRequest(ctx, s, args)
 	}
-	if len(args) == 0 && !f.detach {
-		return runner.Request{}, runUsage("no command given", "put it after --: bulkhead run -- python3 -c 'print(1)'")
-	}
-	if f.image != "" && f.image != imageHost {
-		return runner.Request{}, imageError(f.image)
-	}
 	minimum := boundary.UserKernel
 	if f.minBoundary != "" {
-		var err error
 		if minimum, err = boundary.Parse(f.minBoundary); err != nil {
-			return runner.Request{}, runUsage(err.Error(), "see `bulkhead run --help`")
+			return req, nil, runUsage(err.Error(), "see `bulkhead run --help`")
 		}
+	}
+	if len(args) == 0 && !f.detach && (f.image == "" || f.image == imageHost) {
+		return req, nil, errNoCommand()
 	}
 	engine, err := f.chooseEngine(ctx, minimum)
 	if err != nil {
-		return runner.Request{}, err
+		return req, nil, err
 	}
-	spec, err := hostSpec(ctx)
-	if err != nil {
-		return runner.Request{}, err
+	if root, err = openRoot(ctx, f.image, f.user); err != nil {
+		return req, nil, err
 	}
-	if spec.Limits, err = f.limits.of(s, engine, nil); err != nil {
-		return runner.Request{}, err
+	if args = root.command(args); len(args) == 0 && !f.detach {
+		return req, root, errNoCommand()
 	}
-	if err := f.place(s, &spec); err != nil {
-		return runner.Request{}, err
+	if root.spec.Limits, err = f.limits.of(s, engine, nil); err != nil {
+		return req, root, err
+	}
+	if err := f.place(s, &root.spec); err != nil {
+		return req, root, err
 	}
 	env, err := parseEnv(f.env)
 	if err != nil {
-		return runner.Request{}, err
+		return req, root, err
+	}
+	if f.workdir != "" {
+		root.dir = f.workdir
 	}
 	return runner.Request{
-		Place:     runner.Place{Engine: engine, Spec: spec, Minimum: minimum},
-		Execution: runner.Execution{Command: agent.Command{Args: args, Env: env, Dir: f.workdir}, Timeout: f.timeout},
-	}, nil
+		Place:     runner.Place{Engine: engine, Spec: root.spec, Minimum: minimum},
+		Execution: runner.Execution{Command: agent.Command{Args: args, Env: env, Dir: root.dir}, Timeout: f.timeout},
+	}, root, nil
 }
 
-// imageHost is the name of the host's toolchain as an image.
-const imageHost = "host"
-
-func imageError(ref string) error {
-	return fault.WithHint(fmt.Errorf("image %q: images are not supported yet", ref),
-		"--image host runs the command on the host's own toolchain")
+func errNoCommand() error {
+	return runUsage("no command given, and the root file system has none of its own", "put it after --: bulkhead run -- python3 -c 'print(1)'")
 }
 
 // runUsage is a usage error of run: 125, because 2 may be the command's own.
@@ -230,41 +237,6 @@ func (f runFlags) chooseEngine(ctx context.Context, minimum boundary.Boundary) (
 	}
 	return nil, fault.WithHint(
 		fmt.Errorf("no engine here gives %s (%s): %w", minimum, strings.Join(reasons, "; "), sandbox.ErrBoundary), hint)
-}
-
-// hostSpec is a sandbox of the host's toolchain.
-func hostSpec(ctx context.Context) (sandbox.Spec, error) {
-	cache, err := cacheDir()
-	if err != nil {
-		return sandbox.Spec{}, err
-	}
-	guest := companion("bulkhead-guest")
-	if guest == "" {
-		return sandbox.Spec{}, fault.WithHint(fmt.Errorf("bulkhead-guest not found: %w", sandbox.ErrUnavailable),
-			"put it beside the bulkhead binary or on PATH (`make build` puts it into bin/)")
-	}
-	root, err := image.Toolchain(ctx, cache, guest)
-	if err != nil {
-		return sandbox.Spec{}, err
-	}
-	user := image.User()
-	return sandbox.Spec{
-		ID:    "run-" + strings.ToLower(rand.Text()[:10]),
-		Root:  root,
-		Agent: []string{image.AgentPath},
-		Env: []string{
-			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-			"HOME=" + image.HomePath, "USER=user", "LANG=C.UTF-8",
-		},
-		Tmpfs: []sandbox.Tmpfs{
-			{Target: "/tmp", Mode: 0o1777, SizeBytes: tmpfsBytes},
-			{Target: "/var/tmp", Mode: 0o1777, SizeBytes: tmpfsBytes},
-			{Target: "/run", Mode: 0o755, SizeBytes: tmpfsBytes, User: user},
-			{Target: image.HomePath, Mode: 0o700, SizeBytes: tmpfsBytes, User: user},
-		},
-		User:     user,
-		Hostname: "sandbox",
-	}, nil
 }
 
 // parseEnv keeps K=V and resolves K to the caller's value: only what is named

@@ -87,23 +87,11 @@ func hides(target string) bool {
 		strings.HasPrefix(target, "/.bulkhead/")
 }
 
-// place completes a sandbox by its mounts and its user, and says where the user
-// may not write although :rw was asked for.
+// place completes a sandbox by its mounts, and says where its user may not write
+// although :rw was asked for.
 func (f runFlags) place(s Streams, spec *sandbox.Spec) (err error) {
 	if spec.Mounts, err = f.mounts(); err != nil {
 		return err
-	}
-	if f.user != "" {
-		user, err := parseUser(f.user)
-		if err != nil {
-			return err
-		}
-		for i := range spec.Tmpfs {
-			if spec.Tmpfs[i].User == spec.User { // the home folder and its like follow the user
-				spec.Tmpfs[i].User = user
-			}
-		}
-		spec.User = user
 	}
 	for _, m := range spec.Mounts {
 		if owner, ok := mayWrite(m, spec.User); m.Writable && !ok {

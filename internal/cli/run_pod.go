@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,7 +16,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/bulkhead-dev/bulkhead/image"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/config"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
@@ -29,39 +29,35 @@ const maxManifestBytes = 4 << 20
 
 // podRequest turns a manifest into what to run: its class and the routes give
 // the boundary, its only container the command.
-func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (runner.Request, error) {
+func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (req runner.Request, root *rootfs, err error) {
 	if f.user != "" {
-		return runner.Request{}, runUsage("-f and --user exclude each other", "the manifest says who runs: securityContext.runAsUser")
+		return req, nil, runUsage("-f and --user exclude each other", "the manifest says who runs: securityContext.runAsUser")
 	}
 	plan, err := f.plan(s)
 	if err != nil {
-		return runner.Request{}, err
+		return req, nil, err
 	}
 	container, err := onlyContainer(plan.Pod)
 	if err != nil {
-		return runner.Request{}, err
-	}
-	if f.image != imageHost {
-		ref := f.image
-		if ref == "" {
-			ref = container.Image
-		}
-		return runner.Request{}, imageError(ref)
+		return req, nil, err
 	}
 	engine, err := f.chooseEngine(ctx, plan.Accepted)
 	if err != nil {
-		return runner.Request{}, refused(plan, err)
+		return req, nil, refused(plan, err)
 	}
-	spec, err := hostSpec(ctx)
+	ref := f.image
+	if ref == "" {
+		ref = container.Image
+	}
+	if root, err = openRoot(ctx, ref, ""); err != nil {
+		return req, nil, err
+	}
+	if root.spec.Limits, err = f.limits.of(s, engine, container.Resources.Limits); err != nil {
+		return req, root, err
+	}
+	cmd, err := f.podSpec(root, plan.Pod, container, args)
 	if err != nil {
-		return runner.Request{}, err
-	}
-	if spec.Limits, err = f.limits.of(s, engine, container.Resources.Limits); err != nil {
-		return runner.Request{}, err
-	}
-	cmd, err := f.podSpec(&spec, plan.Pod, container, args)
-	if err != nil {
-		return runner.Request{}, err
+		return req, root, err
 	}
 	// Said each time, wherever the output goes: what runs is weaker than the
 	// route, and somebody answers for it.
@@ -69,9 +65,9 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (run
 		fmt.Fprintf(s.Err, "bulkhead: %s: %s instead of %s: %s\n", subject(plan), engine.Boundary(), plan.Required, printable(plan.Waiver))
 	}
 	return runner.Request{
-		Place:     runner.Place{Engine: engine, Spec: spec, Minimum: plan.Accepted},
+		Place:     runner.Place{Engine: engine, Spec: root.spec, Minimum: plan.Accepted},
 		Execution: runner.Execution{Command: cmd, Timeout: f.timeout},
-	}, nil
+	}, root, nil
 }
 
 // plan reads the manifest and the configuration, and decides.
@@ -144,16 +140,14 @@ func unsupported(pod *corev1.Pod, reason, hint string) error {
 }
 
 // podSpec completes the sandbox by what the manifest says, and returns the command.
-func (f runFlags) podSpec(spec *sandbox.Spec, pod *corev1.Pod, c corev1.Container, args []string) (agent.Command, error) {
-	cmd := agent.Command{Args: append(append([]string{}, c.Command...), c.Args...), Dir: c.WorkingDir}
+func (f runFlags) podSpec(root *rootfs, pod *corev1.Pod, c corev1.Container, args []string) (agent.Command, error) {
+	spec := &root.spec
+	cmd := agent.Command{Args: podCommand(root, c), Dir: cmp.Or(f.workdir, c.WorkingDir, root.dir)}
 	if len(args) > 0 {
 		cmd.Args = args
 	}
-	if f.workdir != "" {
-		cmd.Dir = f.workdir
-	}
 	if len(cmd.Args) == 0 {
-		return cmd, unsupported(pod, "its container leaves the command to its image", "give the command after --")
+		return cmd, unsupported(pod, "its container leaves the command to its image, which has none", "give the command after --")
 	}
 	for _, e := range c.Env {
 		if e.ValueFrom != nil {
@@ -179,6 +173,15 @@ func (f runFlags) podSpec(spec *sandbox.Spec, pod *corev1.Pod, c corev1.Containe
 		return cmd, err
 	}
 	return cmd, podUser(spec, pod, c)
+}
+
+// podCommand is what a container runs: its command replaces the image's entry
+// point, its args the image's.
+func podCommand(root *rootfs, c corev1.Container) []string {
+	if len(c.Command) > 0 {
+		return slices.Concat(c.Command, c.Args)
+	}
+	return root.command(c.Args)
 }
 
 // podVolumes gives the sandbox the pod's empty folders.
@@ -213,9 +216,11 @@ func kubeletCapabilities() []string {
 // podUser takes the manifest's user and capabilities. What it leaves open is
 // the root file system's user, which has no capability.
 func podUser(spec *sandbox.Spec, pod *corev1.Pod, c corev1.Container) error {
+	before := spec.User
 	var uid, gid *int64
+	var nonRoot *bool
 	if sc := pod.Spec.SecurityContext; sc != nil {
-		uid, gid = sc.RunAsUser, sc.RunAsGroup
+		uid, gid, nonRoot = sc.RunAsUser, sc.RunAsGroup, sc.RunAsNonRoot
 	}
 	var caps corev1.Capabilities
 	if sc := c.SecurityContext; sc != nil {
@@ -224,6 +229,9 @@ func podUser(spec *sandbox.Spec, pod *corev1.Pod, c corev1.Container) error {
 		}
 		if sc.RunAsGroup != nil {
 			gid = sc.RunAsGroup
+		}
+		if sc.RunAsNonRoot != nil {
+			nonRoot = sc.RunAsNonRoot
 		}
 		if sc.Capabilities != nil {
 			caps = *sc.Capabilities
@@ -238,9 +246,12 @@ func podUser(spec *sandbox.Spec, pod *corev1.Pod, c corev1.Container) error {
 		spec.User.GID = uint32(*gid)
 	}
 	for i := range spec.Tmpfs {
-		if spec.Tmpfs[i].User == image.User() { // the home folder and its like follow the user
+		if spec.Tmpfs[i].User == before { // the home folder and its like follow the user
 			spec.Tmpfs[i].User = spec.User
 		}
+	}
+	if nonRoot != nil && *nonRoot && spec.User.UID == 0 {
+		return unsupported(pod, "runAsNonRoot is set and its user is root", "set securityContext.runAsUser to a number above 0")
 	}
 	for _, added := range caps.Add {
 		if !slices.Contains(kubeletCapabilities(), capability(added)) {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/agentapi"
@@ -82,7 +84,8 @@ type Box struct {
 	Client  *agent.Client
 	// Guest is what the guest agent saw of its kernel before any command started.
 	Guest agentapi.Identity
-	way   *Way // nil: there is no way out
+	way   *Way     // nil: there is no way out
+	held  *os.File // nil: the root file system needs no lock
 }
 
 // Boot boots a sandbox and checks that the boundary is the one that was asked
@@ -98,14 +101,18 @@ func Boot(ctx context.Context, place Place) (box *Box, err error) {
 	}
 	ctx, stop := context.WithTimeout(ctx, bootTimeout)
 	defer stop()
+	held, err := hold(place.Spec.Root)
+	if err != nil {
+		return nil, err
+	}
 	if place.Egress != nil {
 		place.Spec.Env = slices.Concat(egressEnv(place.Egress), place.Spec.Env)
 	}
 	booted, err := place.Engine.Boot(ctx, place.Spec)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, release(held))
 	}
-	box = &Box{Sandbox: booted}
+	box = &Box{Sandbox: booted, held: held}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, booted.Err(), box.Close(ctx))
@@ -136,7 +143,30 @@ func (b *Box) Close(ctx context.Context) error {
 	if b.Client != nil {
 		_ = b.Client.Close()
 	}
-	return b.Sandbox.Close(ctx)
+	return errors.Join(b.Sandbox.Close(ctx), release(b.held))
+}
+
+// hold locks a root file system for as long as a sandbox uses it; nil: it needs
+// no lock. The kernel ends the lock with this process.
+func hold(root sandbox.Root) (*os.File, error) {
+	if root.Hold == "" {
+		return nil, nil
+	}
+	f, err := os.Open(root.Hold)
+	if err == nil {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err == nil {
+			return f, nil
+		}
+		err = errors.Join(err, f.Close())
+	}
+	return nil, fault.WithHint(fmt.Errorf("keeping the root file system: %w", err), "it was removed meanwhile: try again")
+}
+
+func release(held *os.File) error {
+	if held == nil {
+		return nil
+	}
+	return held.Close()
 }
 
 // Run boots a sandbox, runs the command and destroys the sandbox, whatever
