@@ -78,9 +78,14 @@ func DNS() Peer {
 	}
 }
 
-// leastBits is how long the prefix of a block is at least: a shorter one is no
-// peer but a part of the Internet.
-const leastBits = 8
+// leastBits is how long the prefix of a block is at least, of IPv4 and of IPv6: a
+// shorter one is no peer but a part of the Internet.
+func leastBits(a netip.Addr) int {
+	if a.Is4() {
+		return 8
+	}
+	return 32 // what a registry gives to one provider
+}
 
 // NetworkPolicy renders a policy that denies all egress but that to the peers. A
 // peer that would open more than pods or addresses that are named, on ports that
@@ -105,6 +110,13 @@ func NetworkPolicy(e Egress) (*networkingv1.NetworkPolicy, error) {
 		p.Spec.Egress = append(p.Spec.Egress, rule)
 	}
 	return p, nil
+}
+
+// Validate reports why a peer would open more than what is named; nil where it does
+// not.
+func (p Peer) Validate() error {
+	_, err := p.rule()
+	return err
 }
 
 // rule renders a peer.
@@ -169,8 +181,8 @@ func (d Destination) peer() (networkingv1.NetworkPolicyPeer, error) {
 }
 
 func checkBlock(b netip.Prefix) error {
-	if b.Bits() < leastBits {
-		return fmt.Errorf("%s is no peer: it is shorter than /%d", b, leastBits)
+	if least := leastBits(b.Addr()); b.Bits() < least {
+		return fmt.Errorf("%s is no peer: it is shorter than /%d", b, least)
 	}
 	for _, a := range Metadata() {
 		if b.Contains(a) {

@@ -91,7 +91,7 @@ func allowed() map[string][]string {
 		"./sandbox":    {"./boundary"},
 		// Manifests in, decisions out.
 		"./manifest":        {"./risk"},
-		"./internal/config": {"./boundary", "./manifest", "./risk", "./risk/rules"},
+		"./internal/config": {"./boundary", "./manifest", "./policy", "./risk", "./risk/rules"},
 		"./internal/report": {"./boundary", "./risk", "./risk/rules"},
 		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
 		"./internal/harden": {"./boundary", "./internal/decide", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},

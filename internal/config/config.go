@@ -1,6 +1,6 @@
 // Package config reads bulkhead.yaml: a repository's own routes, the handlers
 // of RuntimeClasses that its manifests do not carry, settings of rules and own
-// rules, own kinds, an image catalogue, and waivers. Reading is strict: a key
+// rules, own kinds, an image catalogue, peers of workloads, and waivers. Reading is strict: a key
 // that is not known is an error, because a misspelt waiver or route must not
 // pass for one that works.
 package config
@@ -41,6 +41,8 @@ type Config struct {
 	Kinds   []manifest.Kind
 	Images  []Image
 	Waivers []Waiver
+	// Peers are where workloads may send packets beside what the manifests show.
+	Peers []Peer
 }
 
 // Waiver accepts, for some workloads and for some time, what would otherwise

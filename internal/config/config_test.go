@@ -82,6 +82,7 @@ type mistake struct{ name, text, want string }
 func mistakes(t *testing.T) []mistake {
 	t.Helper()
 	waivers := func(item string) string { return head + "waivers:\n- " + item + "\n" }
+	peers := func(item string) string { return head + "peers:\n- " + item + "\n" }
 	without := func(field string) string {
 		if !strings.Contains(whole, field) {
 			t.Fatalf("%q is not in the whole waiver", field)
@@ -123,7 +124,7 @@ func mistakes(t *testing.T) []mistake {
 
 		{"no version", "routes: {}\n", "f:1: apiVersion is required"},
 		{"another version", "\napiVersion: v2\n", `f:2: apiVersion is "v2", not "bulkhead.dev/config/v1"`},
-		{"unknown field", head + "waiver: []\n", `f:2: unknown field "waiver": it is one of apiVersion, routes, runtimeClasses, rules, ruleFiles, kinds, images, waivers`},
+		{"unknown field", head + "waiver: []\n", `f:2: unknown field "waiver": it is one of apiVersion, routes, runtimeClasses, rules, ruleFiles, kinds, images, peers, waivers`},
 		{"twice", head + head, `f:2: field "apiVersion" is there twice`},
 		{"a second document", head + "---\n" + head, "f:2: a second document: it would not be read"},
 		{"broken YAML", head + "routes: [\n", "f:2: did not find expected node content"},
@@ -153,6 +154,34 @@ func mistakes(t *testing.T) []mistake {
 		{"unknown field of a pod", head + "kinds:\n- {kind: A, pods: [{path: .}]}\n", "f:3: kinds: field path not found in type manifest.Pod"},
 		{"a path that is none", head + "kinds:\n- {kind: A, pods: [{at: 'a[x'}]}\n", `f:3: kinds: kind A: path "a[x": missing ]`},
 		{"a class without a why", head + "kinds:\n- {kind: A, class: retrieval, pods: [{at: .}]}\n", "f:3: kinds: kind A: class needs a why"},
+
+		{"peers that are no list", head + "peers: {}\n", "f:2: peers is not a list"},
+		{"a peer that is null", peers("null"), "f:3: a peer is not a mapping"},
+		{"unknown field of a peer", peers("{name: a, ports: [1]}"), `f:3: unknown field "ports": it is one of name, namespace, pods, cidr, port, hosts`},
+		{"a peer without a name", peers("{namespace: n, pods: {a: b}, port: 1}"), "f:3: peer: name is required"},
+		{"a name of two lines", peers(`{name: "a\nb", namespace: n, pods: {a: b}, port: 1}`), `f:3: peer: name is "a\nb": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`},
+		{"a peer that is nowhere", peers("{name: a, port: 1}"), "f:3: peer: it has neither namespace and pods nor a cidr"},
+		{"a namespace without pods", peers("{name: a, namespace: n, port: 1}"), "f:3: peer: namespace without pods is every pod of it: name labels"},
+		{"pods without a namespace", peers("{name: a, pods: {a: b}, port: 1}"), "f:3: peer: pods without a namespace: name the one that they are in"},
+		{"pods without labels", peers("{name: a, namespace: n, pods: {}, port: 1}"), "f:3: peer: pods has no labels, which is every pod"},
+		{"a label without a value", peers("{name: a, namespace: n, pods: {a: }, port: 1}"), "f:3: peer: pods.a is required"},
+		{"a label that is none", peers("{name: a, namespace: n, pods: {a: 'b c'}, port: 1}"), `f:3: peer: pods: a: b c is no label: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`},
+		{"a peer without a port", peers("{name: a, namespace: n, pods: {a: b}}"), "f:3: peer: port is required"},
+		{"a port that is text", peers("{name: a, namespace: n, pods: {a: b}, port: '443'}"), `f:3: peer: port is "443", not a number from 1 to 65535`},
+		{"a port that is none", peers("{name: a, namespace: n, pods: {a: b}, port: 65536}"), `f:3: peer: port is "65536", not a number from 1 to 65535`},
+		{"a block that is none", peers("{name: a, cidr: 10.0.0.1, port: 443}"), `f:3: peer: cidr is "10.0.0.1", not a block such as 10.20.0.0/24`},
+		{"a block that is written as another", peers("{name: a, cidr: 10.20.0.1/24, port: 443}"), "f:3: peer: cidr is 10.20.0.1/24, which is 10.20.0.0/24"},
+		{"everywhere", peers("{name: a, cidr: 0.0.0.0/0, port: 443}"), "f:3: peer: 0.0.0.0/0 is no peer: it is shorter than /8"},
+		{"everywhere by IPv6", peers("{name: a, cidr: '::/0', port: 443}"), "f:3: peer: ::/0 is no peer: it is shorter than /32"},
+		{"a part of the Internet", peers("{name: a, cidr: '2000::/12', port: 443}"), "f:3: peer: 2000::/12 is no peer: it is shorter than /32"},
+		{"the metadata service", peers("{name: a, cidr: 169.254.169.254/32, port: 80}"), "f:3: peer: cidr is 169.254.169.254/32, at which no peer is: it is of one node alone, or of none"},
+		{"the metadata service by IPv6", peers("{name: a, cidr: 'fd00:ec2::/64', port: 80}"), "f:3: peer: fd00:ec2::/64 includes fd00:ec2::254, where clouds hand out the node's credentials"},
+		{"the metadata service in another form", peers("{name: a, cidr: '::ffff:169.254.169.254/128', port: 80}"), "f:3: peer: cidr is ::ffff:169.254.169.254/128, at which no peer is: it is of one node alone, or of none"},
+		{"the metadata service as a host", peers("{name: a, cidr: 10.0.0.1/32, port: 80, hosts: [169.254.169.254]}"), "f:3: peer: hosts: 169.254.169.254 is where clouds hand out the node's credentials: it is never opened"},
+		{"hosts that are no list", peers("{name: a, cidr: 10.0.0.1/32, port: 80, hosts: a}"), "f:3: peer: hosts is not a list of 1 to 64 names"},
+		{"no hosts", peers("{name: a, cidr: 10.0.0.1/32, port: 80, hosts: []}"), "f:3: peer: hosts is not a list of 1 to 64 names"},
+		{"every host", peers("{name: a, cidr: 10.0.0.1/32, port: 80, hosts: ['*.example']}"), `f:3: peer: hosts: "*.example" is no name of a host`},
+		{"a peer twice", peers("{name: a, cidr: 10.0.0.1/32, port: 80}\n- {name: a, cidr: 10.0.0.2/32, port: 80}"), "f:4: peer: a is there twice"},
 
 		{"images that are no list", head + "images: x\n", "f:2: images is not a list"},
 		{"an image without a class", head + "images:\n- {match: a/b}\n", "f:3: image: class is required"},

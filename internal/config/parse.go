@@ -86,7 +86,7 @@ func placed(err error) error {
 }
 
 func (c *Config) read(root *yaml.Node) error {
-	top, err := mapping(root, "the file", "apiVersion", "routes", "runtimeClasses", "rules", "ruleFiles", "kinds", "images", "waivers")
+	top, err := mapping(root, "the file", "apiVersion", "routes", "runtimeClasses", "rules", "ruleFiles", "kinds", "images", "peers", "waivers")
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (c *Config) read(root *yaml.Node) error {
 		read func(*yaml.Node) error
 	}{
 		{"routes", c.readRoutes}, {"runtimeClasses", c.readRuntimeClasses}, {"rules", c.readRules}, {"ruleFiles", c.readRuleFiles},
-		{"kinds", c.readKinds}, {"images", c.readImages}, {"waivers", c.readWaivers},
+		{"kinds", c.readKinds}, {"images", c.readImages}, {"peers", c.readPeers}, {"waivers", c.readWaivers},
 	} {
 		if n := top.value(section.name); n != nil {
 			if err := section.read(n); err != nil {

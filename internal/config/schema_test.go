@@ -59,6 +59,7 @@ func TestSchemaAgrees(t *testing.T) {
 		head + "rules: {api-token: {enabled: false, reason: r}, boundary: {severity: warning, reason: r}, x: {enabled: true, severity: info, reason: r}}\n",
 		head + "kinds:\n- {kind: A, pods: [{at: '.'}]}\n- {group: g, kind: B, class: retrieval, why: w, references: [{kind: A, name: spec.a}]}\n- {kind: C, class: none, pods: [{role: r, at: spec, spec: ['.'], omit: [x], metadata: m, containers: [{at: c, name: main, rename: {a: b}, args: {a: --a=}}], args: [a]}], signs: [{at: a, class: retrieval, why: w}]}\n",
 		head + "images: [{match: 'registry.example:5000/a/*', class: retrieval}, {match: vllm-*, class: inference}]\n",
+		head + "peers:\n- {name: a, namespace: ns, pods: {app.kubernetes.io/name: b, c: 3}, port: 443, hosts: [A.example, kubernetes.default.svc]}\n- {name: b, cidr: 'fd12:3456::/48', port: 1}\n- {name: c, namespace: ns, pods: {a: b}, cidr: 203.0.113.7/32, port: 65535}\n",
 		head + "waivers:\n- " + whole + "\n- {owner: o, reason: r, ticket: 142, expires: '2027-06-30', scope: {kind: Pod, namespace: n, name: p}, accept: {boundary: user-kernel}}\n",
 	} {
 		if _, err := config.Parse("f", []byte(text)); err != nil {
@@ -69,7 +70,8 @@ func TestSchemaAgrees(t *testing.T) {
 		}
 	}
 	// What only reading the whole file shows, or the form of YAML.
-	beyond := []string{"a kind twice", "a path that is none", "a merge key", "a second document"}
+	beyond := []string{"a kind twice", "a path that is none", "a merge key", "a second document", "a peer twice", "a block that is written as another", "everywhere", "everywhere by IPv6", "a part of the Internet",
+		"the metadata service", "the metadata service by IPv6", "the metadata service in another form", "the metadata service as a host"}
 	refused := 0
 	for _, m := range mistakes(t) {
 		allowed, ok := valid(t, schema, m.text)

@@ -15,6 +15,7 @@ import (
 	psa "k8s.io/pod-security-admission/policy"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/internal/config"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
@@ -32,6 +33,7 @@ type index struct {
 	services []*manifest.Object
 	fronts   []*manifest.Object // what leads calls from outside to services
 	guards   []*manifest.Object // policies that ask who calls
+	peers    []config.Peer      // of the configuration
 	// namespaces are those of the input, by name.
 	namespaces map[string][]namespace
 	// standards are prepared when the first namespace asks for them.
@@ -86,9 +88,9 @@ func namespaceOf(ns string) string {
 
 // newIndex reads what it needs from the objects. An object that does not decode
 // becomes an error, and is left out.
-func newIndex(objects []*manifest.Object, configured map[string]string) (*index, []*manifest.Error) {
-	ix := &index{classes: map[string]runtimeClass{}, handlers: map[string]string{}, accounts: map[key]indexed[corev1.ServiceAccount]{}, roles: map[key]indexed[rbacv1.ClusterRole]{}, namespaces: map[string][]namespace{}, settings: map[settingsKey][]*manifest.Object{}, standards: sync.OnceValues(newStandards)}
-	for name, handler := range configured {
+func newIndex(objects []*manifest.Object, cfg config.Config) (*index, []*manifest.Error) {
+	ix := &index{peers: cfg.Peers, classes: map[string]runtimeClass{}, handlers: map[string]string{}, accounts: map[key]indexed[corev1.ServiceAccount]{}, roles: map[key]indexed[rbacv1.ClusterRole]{}, namespaces: map[string][]namespace{}, settings: map[settingsKey][]*manifest.Object{}, standards: sync.OnceValues(newStandards)}
+	for name, handler := range cfg.RuntimeClasses {
 		ix.classes[name] = runtimeClass{handler: handler}
 	}
 	var errs []*manifest.Error

@@ -2,7 +2,6 @@ package decide
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -252,13 +251,4 @@ func service(host, namespace string) (at []key, certain bool) {
 		return []key{{parts[2], parts[1]}}, certain
 	}
 	return nil, certain
-}
-
-// sortedLabels writes labels in one order.
-func sortedLabels(labels map[string]string) string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		out = append(out, k+"="+labels[k])
-	}
-	return strings.Join(out, ",")
 }

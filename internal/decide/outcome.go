@@ -59,7 +59,7 @@ func (o Outcome) Report() report.Report {
 // Decide judges every workload of the input.
 func (d *Decider) Decide(objects []*manifest.Object) (Outcome, error) {
 	var out Outcome
-	ix, errs := newIndex(objects, d.cfg.RuntimeClasses)
+	ix, errs := newIndex(objects, d.cfg)
 	out.Errors, out.RuntimeClasses = errs, ix.runtimeClasses(d.cfg.File)
 	out.Routes, out.index = d.cfg.Routes, ix
 	refs := d.scheme.Referred(objects)

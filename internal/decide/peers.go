@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/bulkhead-dev/bulkhead/internal/config"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
@@ -64,10 +66,10 @@ type Way struct {
 	Unknown []Unknown
 }
 
-// Named is a peer that the pod names and the input has.
+// Named is a peer that the pod names and the input has, or one of the configuration.
 type Named struct {
 	policy.Peer
-	Service  *manifest.Object
+	Service  *manifest.Object // nil for one of the configuration, which Said names
 	Mentions []Mention
 }
 
@@ -182,25 +184,20 @@ func subset(of, labels map[string]string) bool {
 
 // peers sorts what the pod names into what the input has, and the rest.
 func (n *Network) peers(way *Way, w *manifest.Workload) {
-	named := map[string]int{}
 	asked := map[string]bool{}
+	mentions := n.ix.mentions(w, n.patterns)
 	if t := n.ix.token(w.Pod, w.Namespace); t.mounted {
-		asked[apiHost] = true
-		way.Unknown = append(way.Unknown, api(Mention{From: w.Object, What: "the token of ServiceAccount " + t.account}))
+		mentions = slices.Insert(mentions, 0, Mention{From: w.Object, What: "the token of ServiceAccount " + t.account, Host: apiHost})
 	}
-	for _, m := range n.ix.mentions(w, n.patterns) {
+	for _, m := range mentions {
 		to, unknown, ok := n.resolve(w, m)
+		declared := n.declared(m, unknown)
 		switch {
 		case ok:
-			id := fmt.Sprint(to.To[0].Namespace, "/", sortedLabels(to.To[0].Pods), to.Ports)
-			i, again := named[id]
-			if !again {
-				i = len(way.Peers)
-				named[id] = i
-				way.Peers = append(way.Peers, to)
-			}
-			if mentions := &way.Peers[i].Mentions; !slices.ContainsFunc(*mentions, func(o Mention) bool { return o.From == m.From && o.Line() == m.Line() }) {
-				*mentions = append(*mentions, m)
+			way.add(to, &m)
+		case len(declared) > 0:
+			for _, p := range declared {
+				way.add(configured(w, p), &m)
 			}
 		case unknown.Why != "":
 			id := fmt.Sprint(m.Host, ":", m.Port)
@@ -216,9 +213,59 @@ func (n *Network) peers(way *Way, w *manifest.Workload) {
 			}
 		}
 	}
+	for _, p := range n.ix.peers {
+		if len(p.Hosts) == 0 {
+			way.add(configured(w, p), nil)
+		}
+	}
 	slices.SortStableFunc(way.Peers, func(a, b Named) int {
+		switch {
+		case a.Service == b.Service: // of the configuration, in its order
+			return 0
+		case a.Service == nil:
+			return 1
+		case b.Service == nil:
+			return -1
+		}
 		return cmp.Or(cmp.Compare(a.Service.Namespace, b.Service.Namespace), cmp.Compare(a.Service.Name, b.Service.Name))
 	})
+}
+
+// add adds a peer, or where it is there already, what names it.
+func (way *Way) add(to Named, by *Mention) {
+	i := slices.IndexFunc(way.Peers, func(o Named) bool { return reflect.DeepEqual(o.To, to.To) && reflect.DeepEqual(o.Ports, to.Ports) })
+	if i < 0 {
+		i = len(way.Peers)
+		way.Peers = append(way.Peers, to)
+	}
+	mentions := &way.Peers[i].Mentions
+	if by != nil && !slices.ContainsFunc(*mentions, func(o Mention) bool { return o.From == by.From && o.Line() == by.Line() }) {
+		*mentions = append(*mentions, *by)
+	}
+}
+
+// declared returns the peers that the configuration has for a host.
+func (n *Network) declared(m Mention, unknown Unknown) []config.Peer {
+	var out []config.Peer
+	for _, p := range n.ix.peers {
+		if slices.Contains(p.Hosts, m.Host) || unknown.API && slices.Contains(p.Hosts, apiHost) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// configured is a peer of the configuration as one of a pod, from whose own
+// namespace its pods are selected as those behind a Service are.
+func configured(w *manifest.Workload, p config.Peer) Named {
+	to := Named{Peer: p.Peer}
+	to.To = slices.Clone(to.To)
+	for i := range to.To {
+		if to.To[i].Namespace == namespaceOf(w.Namespace) {
+			to.To[i].Namespace = ""
+		}
+	}
+	return to
 }
 
 // resolve says which pods a mention means. Neither a peer nor unknown is what is

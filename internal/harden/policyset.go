@@ -138,15 +138,23 @@ func (s PolicySet) addUp(findings []report.Finding) {
 
 // said are the lines above a peer: what it is, and who names it. Never a value.
 func (b *builder) said(p decide.Named) []string {
-	var ports []string
-	for _, port := range p.Ports {
-		ports = append(ports, port.Port.String())
+	lines := slices.Clone(p.Said)
+	if p.Service != nil {
+		lines = []string{b.behind(p)}
 	}
-	lines := []string{fmt.Sprintf("Service %s (%s), port %s of its pods:", p.Service.Name, b.place(p.Service.File, lineOf(p.Service)), strings.Join(ports, ", "))}
 	for _, m := range p.Mentions {
 		lines = append(lines, "  "+b.place(m.From.File, m.Line())+", "+m.What)
 	}
 	return lines
+}
+
+// behind says which Service's pods a peer is, and on which ports.
+func (b *builder) behind(p decide.Named) string {
+	var ports []string
+	for _, port := range p.Ports {
+		ports = append(ports, port.Port.String())
+	}
+	return fmt.Sprintf("Service %s (%s), port %s of its pods:", p.Service.Name, b.place(p.Service.File, lineOf(p.Service)), strings.Join(ports, ", "))
 }
 
 // place names a line of a file as seen from the folder of the workload's file.
@@ -174,7 +182,7 @@ func (b *builder) ask(name string, unknown []decide.Unknown) []string {
 		what := cmp.Or(host(u), "what it names")
 		lines := linesFor(u)
 		example := strings.Join(lines, "\n")
-		fix := fmt.Sprintf("if it calls it, add to spec.egress of NetworkPolicy %s:", name)
+		fix := fmt.Sprintf("if it calls it, say in `peers` of bulkhead.yaml where it is, or add to spec.egress of NetworkPolicy %s:", name)
 		if len(lines) == 0 {
 			fix = "see that it does not call it"
 		}
