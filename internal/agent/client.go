@@ -54,7 +54,13 @@ func NewClient(stream io.ReadWriteCloser) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the stream to the guest agent: %w", err)
 	}
-	return newClient(session, func(context.Context) (net.Conn, error) { return session.Open() }), nil
+	return newClient(session, func(context.Context) (net.Conn, error) {
+		stream, err := session.OpenStream()
+		if err != nil {
+			return nil, err
+		}
+		return halfCloser{stream}, nil
+	}), nil
 }
 
 // Dial returns a client of a guest agent behind a socket at which another

@@ -31,12 +31,19 @@ const (
 	// EgressPath, posted to, has the agent offer the host's proxy at
 	// EgressAddress. It is Bulkhead's own.
 	EgressPath = "/bulkhead/egress"
+	// PortPath plus a port number, posted to with Upgrade: tcp, becomes a
+	// connection to that port of the sandbox's loopback device, byte for byte.
+	// It is Bulkhead's own.
+	PortPath = "/bulkhead/port/"
 	// ArchivePath with the query path=P: GET answers the file or folder at P as
 	// a stream of package archive, PUT unpacks one there; when P is a folder
 	// and name=N is given, at P/N. Relative paths start at the root. It is
 	// Bulkhead's own.
 	ArchivePath = "/bulkhead/archive"
 )
+
+// PortProtocol is what a request for PortPath is upgraded to.
+const PortProtocol = "tcp"
 
 const (
 	// EgressAddress is where the sandbox finds the way out: each connection to

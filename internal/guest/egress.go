@@ -50,7 +50,14 @@ func (s *Server) carry(conn net.Conn) {
 	if err != nil {
 		return
 	}
+	splice(stream, conn)
+}
+
+// splice copies between a connection of the sandbox and a stream to the host
+// until both ended, and closes both.
+func splice(stream io.ReadWriteCloser, conn net.Conn) {
 	defer stream.Close()
+	defer conn.Close()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_, _ = io.Copy(stream, conn)

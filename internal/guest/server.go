@@ -90,6 +90,7 @@ func (s *Server) handler() http.Handler {
 		_ = json.NewEncoder(w).Encode(s.identity)
 	})
 	mux.HandleFunc("POST "+agentapi.EgressPath, s.openEgress)
+	mux.HandleFunc("POST "+agentapi.PortPath+"{port}", openPort)
 	mux.HandleFunc("GET "+agentapi.ArchivePath, sendArchive)
 	mux.HandleFunc("PUT "+agentapi.ArchivePath, takeArchive)
 	mux.Handle(agentapi.ProcessStart, connect.NewServerStreamHandler(agentapi.ProcessStart, s.start, opts...))

@@ -51,6 +51,7 @@ func Run(t *testing.T, newEngine func(t *testing.T, stateDir string) sandbox.Eng
 	t.Run("CPUs", s.cpus)
 	t.Run("Mounts", s.mounts)
 	t.Run("Egress", s.egress)
+	t.Run("Ports", s.ports)
 	t.Run("TakenID", s.takenID)
 	t.Run("BootFails", s.bootFails)
 	t.Run("BootCanceled", s.bootCanceled)
