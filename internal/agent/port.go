@@ -53,7 +53,7 @@ type halfCloser struct {
 }
 
 // CloseWrite says that no more comes from the host.
-func (s halfCloser) CloseWrite() error { return s.Stream.Close() }
+func (s halfCloser) CloseWrite() error { return s.Close() }
 
 // portConn is a connection into the sandbox.
 type portConn struct {

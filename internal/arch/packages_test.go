@@ -118,6 +118,7 @@ func allowed() map[string][]string {
 		"./internal/agent":    {"./internal/agentapi"},
 		"./internal/archive":  {},
 		// A pod's manifest as what to run in one sandbox. Pure.
+		"./internal/podrun": {"./internal/agent", "./internal/fault", "./internal/pod"},
 		"./internal/pod":    {"./internal/fault", "./manifest"},
 		"./internal/guest":  {"./internal/agentapi", "./internal/archive", "./internal/version"},
 		"./internal/egress": {},
