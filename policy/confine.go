@@ -40,8 +40,8 @@ func entries(p *v1alpha1.IsolationPolicy, class risk.Class) []v1alpha1.Egress {
 // confined adds variables.confined, true where the egress of the pod is limited.
 // It reports false where no policy of the set limits any.
 func (v *variables) confined(s *set) bool {
-	if s.mode != v1alpha1.Enforce || !slices.ContainsFunc(s.policies, func(p *v1alpha1.IsolationPolicy) bool { return len(p.Spec.Egress) > 0 }) {
-		return false // who is only warned is not cut off
+	if !s.confines() {
+		return false
 	}
 	v.add("confined", s.strictest(s, func(p *v1alpha1.IsolationPolicy) string {
 		var row []string
@@ -100,7 +100,7 @@ func networkPolicies(all []set, namespace string) ([]Object, error) {
 		if !limited {
 			continue
 		}
-		e := Egress{Name: "bulkhead-egress-" + class.String(), Namespace: namespace, Pods: map[string]string{EnforcedLabel: class.String()}, Peers: []Peer{DNS()}}
+		e := Egress{Name: egressPrefix + class.String(), Namespace: namespace, Pods: map[string]string{EnforcedLabel: class.String()}, Peers: []Peer{DNS()}}
 		for _, peer := range allowed {
 			e.Peers = append(e.Peers, Peer{
 				To:    []Destination{{Namespace: peer.Namespace, EveryPod: true}},

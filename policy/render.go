@@ -59,6 +59,7 @@ func Render(in Input) ([]Object, error) {
 		}
 		out = append(out, baseline, s.binding(baseline, s.actions()...))
 	}
+	out = append(out, guards(all)...)
 	for _, namespace := range Namespaces(in) {
 		for _, p := range in.Policies {
 			if p.Spec.Mode == v1alpha1.Enforce && p.Spec.Baseline == v1alpha1.BaselineEnforce && p.Spec.Namespaces.Contain(namespace) {
