@@ -30,6 +30,18 @@ const unifiedRoot = "/sys/fs/cgroup"
 // Path is the relative path that names the group of a sandbox to a runtime.
 func Path(id string) string { return "bulkhead-" + id }
 
+// host is what of a machine decides which limits can be held.
+type host struct {
+	uid     int
+	unified bool // cgroup v2 alone
+	// parent returns the folder in which groups of a controller are made.
+	parent func(controller string) (string, error)
+}
+
+func thisHost() host {
+	return host{uid: os.Geteuid(), unified: cgroups.IsCgroup2UnifiedMode(), parent: parent}
+}
+
 // parent returns the folder in which groups of a controller are made.
 func parent(controller string) (string, error) {
 	if !cgroups.IsCgroup2UnifiedMode() {
@@ -51,7 +63,9 @@ func Dir(controller, id string) (string, error) {
 
 // Unheld returns those of the limits that no cgroup of the caller's can hold.
 // Zero is no limit.
-func Unheld(l sandbox.Limits) []sandbox.Unheld {
+func Unheld(l sandbox.Limits) []sandbox.Unheld { return thisHost().unheld(l) }
+
+func (h host) unheld(l sandbox.Limits) []sandbox.Unheld {
 	var out []sandbox.Unheld
 	for _, limit := range []struct {
 		name, controller string
@@ -64,7 +78,7 @@ func Unheld(l sandbox.Limits) []sandbox.Unheld {
 		if limit.value == 0 {
 			continue
 		}
-		if err := usable(limit.controller); err != nil {
+		if err := h.usable(limit.controller); err != nil {
 			out = append(out, sandbox.Unheld{Limit: limit.name, Err: fault.WithHint(
 				fmt.Errorf("%s cannot be limited: %w: %w", limit.name, err, sandbox.ErrLimit),
 				"run as root where cgroups can be made, or accept that it does not hold: --limits=best-effort")})
@@ -75,18 +89,18 @@ func Unheld(l sandbox.Limits) []sandbox.Unheld {
 
 // usable says why the caller cannot limit sandboxes by a controller; nil: it
 // can, as far as one can see without trying.
-func usable(controller string) error {
-	if os.Geteuid() != 0 {
+func (h host) usable(controller string) error {
+	if h.uid != 0 {
 		return errors.New("an unprivileged user makes no cgroups")
 	}
-	dir, err := parent(controller)
+	dir, err := h.parent(controller)
 	if err != nil {
 		return fmt.Errorf("no cgroup controller %s here: %w", controller, err)
 	}
 	if err := unix.Access(dir, unix.W_OK); err != nil {
 		return fmt.Errorf("no cgroup can be made in %s: %w", dir, err)
 	}
-	if !cgroups.IsCgroup2UnifiedMode() {
+	if !h.unified {
 		return nil
 	}
 	has, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))

@@ -21,7 +21,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
-// tmpfsBytes bounds each writable folder of a sandbox.
+// tmpfsBytes bounds each writable folder of a sandbox, unless --disk or a
+// manifest says otherwise.
 const tmpfsBytes = 512 << 20
 
 // runFlags are the flags of `bulkhead run`.
@@ -63,14 +64,14 @@ is taken unless --min-boundary says so. With -f, the manifest's risk class and
 the routes decide, and a boundary that cannot be had here is refused.
 
 The exit code is the command's, or 128+n when signal n ended it. 124: --timeout
-was over. 137: also, --memory was reached. 125: Bulkhead failed. 126: the command cannot be executed. 127: it was
+was over. 137: also, --memory or --output-limit was reached. 125: Bulkhead failed. 126: the command cannot be executed. 127: it was
 not found.`,
 		Example: `  bulkhead run -- python3 -c 'print(6 * 7)'
   echo hello | bulkhead run -i -- tr a-z A-Z
   bulkhead run -it -- bash
   bulkhead run -v ./work:/work:ro -e MODE=test --timeout 30s -- python3 /work/job.py
   bulkhead run --allow pypi.org --allow files.pythonhosted.org -- pip download six
-  bulkhead run --memory 512m --cpus 1 -- python3 -c 'print(6 * 7)'
+  bulkhead run --memory 512m --cpus 1 --disk 64m --output-limit 16m -- python3 -c 'print(6 * 7)'
   bulkhead run --detach --name dev -v ./work:/work && bulkhead exec -it dev bash
   bulkhead run --image docker-archive:app.tar
   bulkhead run -f pod.yaml --image host`,
@@ -123,6 +124,8 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 	switch {
 	case f.detach && (f.interactive || f.tty):
 		return runUsage("--detach leaves nobody to type: it excludes -i and -t", "start it, then: bulkhead exec -it NAME bash")
+	case f.detach && f.limits.output != "":
+		return runUsage("--output-limit is for a command whose output is passed on: the log of a detached sandbox is bounded anyway", "leave it out")
 	case f.name != "" && !f.detach:
 		return runUsage("--name needs --detach: a sandbox without it is gone with its command", "add --detach, or leave out --name")
 	}
@@ -136,6 +139,9 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 	}
 	defer root.close()
 	req.Egress = way
+	if err := f.limits.bound(&req); err != nil {
+		return err
+	}
 	if f.detach {
 		return f.runDetached(ctx, s, req)
 	}

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/runner"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
@@ -28,6 +29,8 @@ type limitFlags struct {
 	pids   int64
 	memory string
 	cpus   float64
+	disk   string
+	output string
 	mode   string
 	flags  *pflag.FlagSet
 }
@@ -37,6 +40,8 @@ func (f *limitFlags) register(cmd *cobra.Command) {
 	f.flags.StringVarP(&f.memory, "memory", "m", "", "most memory of the sandbox, what it writes to /tmp and home included (512m, 2g)")
 	f.flags.Float64Var(&f.cpus, "cpus", 0, "most processors' time, such as 1.5")
 	f.flags.Int64Var(&f.pids, "pids-limit", 1024, "most processes and threads of the sandbox, the guest agent's ten included; 0: unbounded")
+	f.flags.StringVar(&f.disk, "disk", "512m", "most that each writable folder holds (/tmp, home and their like, which are in memory)")
+	f.flags.StringVar(&f.output, "output-limit", "", "most output of the command (64m, 1g): beyond it the command is killed (default: unbounded)")
 	f.flags.StringVar(&f.mode, "limits", strictLimits, "limits that cannot be held here: strict refuses to run, best-effort says so and runs")
 	_ = cmd.RegisterFlagCompletionFunc("limits", cobra.FixedCompletions([]string{strictLimits, bestEffortLimits}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -81,9 +86,9 @@ func (f *limitFlags) asked(s Streams, manifest corev1.ResourceList) (sandbox.Lim
 		}
 	}
 	if f.flags.Changed("memory") {
-		n, err := units.RAMInBytes(f.memory)
-		if err != nil || n <= 0 {
-			return limits, fmt.Errorf("--memory %q is no size, such as 512m or 2g", f.memory)
+		n, err := size("memory", f.memory)
+		if err != nil {
+			return limits, err
 		}
 		limits.MemoryBytes = n
 	}
@@ -94,4 +99,36 @@ func (f *limitFlags) asked(s Streams, manifest corev1.ResourceList) (sandbox.Lim
 		limits.MilliCPUs = int64(math.Round(f.cpus * 1000))
 	}
 	return limits, nil
+}
+
+// minDisk is the lowest limit of a folder: a few files of one page each.
+const minDisk = 64 << 10
+
+// bound sets the limits that no cgroup holds: folders are bounded by their own
+// size, output by who reads it.
+func (f *limitFlags) bound(req *runner.Request) error {
+	disk, err := size("disk", f.disk)
+	if err == nil && disk < minDisk {
+		err = fmt.Errorf("--disk %q is less than %d KiB, too little for a folder", f.disk, minDisk>>10)
+	}
+	if err == nil && f.flags.Changed("output-limit") {
+		req.OutputBytes, err = size("output-limit", f.output)
+	}
+	if err != nil {
+		return runUsage(err.Error(), "see `bulkhead run --help`")
+	}
+	for i := range req.Spec.Tmpfs {
+		if t := &req.Spec.Tmpfs[i]; t.SizeBytes == tmpfsBytes { // a manifest's own size stays
+			t.SizeBytes = disk
+		}
+	}
+	return nil
+}
+
+func size(flag, text string) (int64, error) {
+	n, err := units.RAMInBytes(text)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("--%s %q is no size, such as 512m or 2g", flag, text)
+	}
+	return n, nil
 }

@@ -52,6 +52,9 @@ type Execution struct {
 	Command agent.Command
 	// Timeout bounds the command's wall time; 0: unbounded.
 	Timeout time.Duration
+	// OutputBytes bounds the command's output; 0: unbounded. Beyond it the
+	// command ends with ErrOutput.
+	OutputBytes int64
 	// Signals are passed on to the command; nil: none. While the sandbox
 	// boots, the first one ends it.
 	Signals <-chan os.Signal
@@ -246,6 +249,9 @@ func execute(ctx context.Context, client *agent.Client, req Execution, interrupt
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, req.Timeout, errTimeout)
 		defer stop()
+	}
+	if req.OutputBytes > 0 {
+		req.Command = bounded(req.Command, req.OutputBytes)
 	}
 	p, err := client.Start(ctx, req.Command)
 	if err != nil {
