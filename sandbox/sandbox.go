@@ -90,10 +90,16 @@ type Spec struct {
 	Env []string
 	// Mounts are folders and files of the host that the guest sees.
 	Mounts []Mount
+	// Contents are files that are made for this sandbox alone, read-only for the
+	// guest. They lie in the sandbox's own folder on the host and go with it.
+	Contents []Content
 	// Tmpfs are empty writable folders in memory.
 	Tmpfs []Tmpfs
 	// User runs the guest agent and all it starts.
 	User User
+	// Groups are further groups of User, where the engine can give them (not to
+	// an unprivileged caller's sandboxes on the host's own kernel).
+	Groups []uint32
 	// Capabilities that user has, by their Linux names (CAP_NET_RAW ...).
 	Capabilities []string
 	// PrivilegeEscalation lets set-user-ID programs and file capabilities work.
@@ -123,6 +129,25 @@ type Mount struct {
 	Source, Target string
 	// Writable lets the guest write to the host's folder.
 	Writable bool
+}
+
+// Content is a file, or a folder of files, with what is in it.
+type Content struct {
+	// Target is an absolute path in the sandbox.
+	Target string
+	// GID is the group of the files in the sandbox. Root owns them.
+	GID uint32
+	// Files are what is below Target; a single one without a Path is Target itself.
+	Files []File
+}
+
+// File is one file of a Content.
+type File struct {
+	// Path is below the content's target, without dots.
+	Path string
+	// Mode is the file's permission bits.
+	Mode uint32
+	Data []byte
 }
 
 // Tmpfs is an empty folder in memory.

@@ -46,7 +46,7 @@ func Spec(s sandbox.Spec, r Runtime) *specs.Spec {
 			Args: s.Agent,
 			Env:  s.Env,
 			Cwd:  "/",
-			User: specs.User{UID: s.User.UID, GID: s.User.GID},
+			User: specs.User{UID: s.User.UID, GID: s.User.GID, AdditionalGids: s.Groups},
 			Capabilities: &specs.LinuxCapabilities{
 				Bounding: s.Capabilities, Effective: s.Capabilities, Permitted: s.Capabilities,
 			},
@@ -124,6 +124,11 @@ func bind(m sandbox.Mount) specs.Mount {
 // source or a place are refused here, because runtimes word that badly, or make
 // the place in folders that are not the sandbox's.
 func WriteBundle(dir string, s sandbox.Spec, r Runtime) error {
+	made, err := writeContents(filepath.Join(dir, "contents"), s.Contents)
+	if err != nil {
+		return err
+	}
+	s.Mounts = append(made, s.Mounts...)
 	for _, m := range append(slices.Clone(s.Mounts), s.Root.Binds...) {
 		if _, err := os.Stat(m.Source); err != nil {
 			return fault.WithHint(fmt.Errorf("mounting at %s: %w", m.Target, err), "mount a file or folder that exists")

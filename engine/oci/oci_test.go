@@ -161,3 +161,42 @@ func TestTail(t *testing.T) {
 		t.Errorf("%d bytes, %q", len(got), got[max(0, len(got)-20):])
 	}
 }
+
+func TestContents(t *testing.T) {
+	dir, spec := t.TempDir(), full(root(t), t.TempDir())
+	spec.Mounts, spec.Groups = nil, []uint32{7}
+	spec.Contents = []sandbox.Content{
+		{Target: "/etc/passwd", Files: []sandbox.File{{Mode: 0o640, Data: []byte("one file")}}},
+		{Target: "/mnt", GID: 7, Files: []sandbox.File{{Path: "a/b", Mode: 0o400, Data: []byte("x")}, {Path: "c", Mode: 0o640}}},
+	}
+	if err := WriteBundle(dir, spec, Runtime{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.ReplaceAll(tree(t, filepath.Join(dir, "contents")), dir+"/contents", ""), ` drwxr-xr-x
+/0 -rw-r-----
+/1 drwxr-xr-x
+/1/a drwxr-xr-x
+/1/a/b -r--------
+/1/c -rw-r-----
+`; got != want {
+		t.Errorf("contents:\n%s\nwant:\n%s", got, want)
+	}
+	config, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"destination":"/etc/passwd","type":"bind","source":"` + dir + `/contents/0"`, `"additionalGids":[7]`} {
+		if !strings.Contains(string(config), want) {
+			t.Errorf("config.json lacks %s", want)
+		}
+	}
+	if strings.Contains(string(config), "one file") {
+		t.Error("config.json holds the content")
+	}
+	for _, path := range []string{"../x", "/x", "a/../../x"} {
+		spec.Contents = []sandbox.Content{{Target: "/mnt", Files: []sandbox.File{{Path: path}}}}
+		if err := WriteBundle(t.TempDir(), spec, Runtime{}); err == nil {
+			t.Errorf("%s was written", path)
+		}
+	}
+}

@@ -81,6 +81,31 @@ func (s *suite) mounts(t *testing.T) {
 	}
 }
 
+// contents: files that are made for one sandbox, with their group and mode, and
+// nothing of them is writable.
+func (s *suite) contents(t *testing.T) {
+	spec := s.spec()
+	spec.Groups = []uint32{2000}
+	spec.Contents = []sandbox.Content{
+		{Target: "/etc/app/one", Files: []sandbox.File{{Mode: 0o644, Data: []byte("one")}}},
+		{Target: "/keys", GID: 2000, Files: []sandbox.File{
+			{Path: "a/group", Mode: 0o440, Data: []byte("two")},
+			{Path: "root", Mode: 0o600, Data: []byte("three")},
+		}},
+	}
+	c, _ := s.boot(t, spec)
+	if got := s.sh(t, c, "cat /etc/app/one /keys/a/group"); got.stdout != "onetwo" {
+		t.Errorf("files: %+v", got)
+	}
+	if got := s.sh(t, c, "{ echo x > /etc/app/one; echo x > /keys/new; chmod 777 /keys/root; } 2>/dev/null; cat /etc/app/one; ls /keys"); got.stdout != "onea\nroot\n" {
+		t.Errorf("written: %+v", got)
+	}
+	// To an unprivileged caller's containers on the host's kernel, the caller is their user.
+	if got := s.sh(t, c, "id -u; cat /keys/root 2>/dev/null"); got.stdout != "0\nthree" && got.stdout != "65532\n" {
+		t.Errorf("a file of root's: %+v", got)
+	}
+}
+
 func (s *suite) takenID(t *testing.T) {
 	spec := s.spec()
 	c, _ := s.boot(t, spec)

@@ -50,6 +50,7 @@ func Run(t *testing.T, newEngine func(t *testing.T, stateDir string) sandbox.Eng
 	t.Run("MemoryBomb", s.memoryBomb)
 	t.Run("CPUs", s.cpus)
 	t.Run("Mounts", s.mounts)
+	t.Run("Contents", s.contents)
 	t.Run("Egress", s.egress)
 	t.Run("Ports", s.ports)
 	t.Run("TakenID", s.takenID)
