@@ -43,6 +43,11 @@ func (v *variables) evidence(s *set, c *rules.Catalogue) {
 		v.add("class", "variables.declared")
 		return
 	}
+	var all []*rules.Rule
+	for _, class := range classes[1:] {
+		all = append(all, deciding(c, class)...)
+	}
+	v.add("suspect", rules.Suspect(all))
 	class := "0"
 	for i := 1; i < len(classes); i++ { // from the lowest, which stands innermost
 		var parts []string
@@ -51,12 +56,10 @@ func (v *variables) evidence(s *set, c *rules.Catalogue) {
 			v.add(name, expr)
 			parts = append(parts, "variables."+name)
 		}
-		if classes[i] == risk.CodeExecution {
-			parts = append([]string{"variables.oversized"}, parts...)
-		}
 		class = fmt.Sprintf("variables.declared >= %d || %s ? %d : %s", i, strings.Join(parts, " || "), i, class)
 	}
-	v.add("class", class)
+	// Nothing else is asked of a pod that no rule can be about.
+	v.add("class", fmt.Sprintf("variables.declared == %d || variables.oversized ? %[1]d : !variables.suspect ? variables.declared : %s", risk.CodeExecution, class))
 }
 
 // looks reports whether some policy goes by evidence.

@@ -10,9 +10,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -68,11 +70,11 @@ func Apply(ctx context.Context, config *rest.Config, namespace string, objects [
 		if err != nil {
 			return err
 		}
-		var resource dynamic.ResourceInterface = into.Resource(m.Resource)
+		var kind dynamic.ResourceInterface = into.Resource(m.Resource)
 		if m.Scope.Name() == meta.RESTScopeNameNamespace {
-			resource = into.Resource(m.Resource).Namespace(object.GetNamespace())
+			kind = into.Resource(m.Resource).Namespace(object.GetNamespace())
 		}
-		if _, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: "bench", Force: true}); err != nil {
+		if _, err := kind.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: "bench", Force: true}); err != nil {
 			return fmt.Errorf("%s: %w", o.GetName(), err)
 		}
 	}
@@ -108,12 +110,38 @@ func says(err error, part string) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), part)
 }
 
-// Ordinary is a pod that nothing shows to be an LLM workload: every rule is
-// asked, and nothing is set.
+// Ordinary is a pod of a web service that nothing shows to be an LLM workload:
+// every rule is asked, and nothing is set.
 func Ordinary() *corev1.Pod {
+	probe := func(path string) *corev1.Probe {
+		return &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(8080)}}}
+	}
+	size := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")}
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-", Labels: map[string]string{"app": "bench"}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example/app:1"}}},
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-", Labels: map[string]string{"app.kubernetes.io/name": "checkout", "app.kubernetes.io/version": "1.42.0"}},
+		Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{
+				Name: "checkout", Image: "registry.example/shop/checkout:1.42.0",
+				Command: []string{"/usr/local/bin/checkout"}, Args: []string{"--listen=:8080", "--config=/etc/checkout/config.yaml", "--log-level=info"},
+				Env: []corev1.EnvVar{
+					{Name: "LOG_FORMAT", Value: "json"}, {Name: "CACHE_HOST", Value: "cache.shop.svc"}, {Name: "GOMEMLIMIT", Value: "100MiB"},
+					{Name: "DATABASE_URL", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "checkout"}, Key: "url"}}},
+					{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+					{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://collector.telemetry:4317"},
+				},
+				Ports:          []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
+				ReadinessProbe: probe("/readyz"), LivenessProbe: probe("/livez"),
+				Resources:    corev1.ResourceRequirements{Requests: size, Limits: size},
+				VolumeMounts: []corev1.VolumeMount{{Name: "config", MountPath: "/etc/checkout"}, {Name: "tmp", MountPath: "/tmp"}},
+			}, {
+				Name: "proxy", Image: "registry.example/mesh/proxy:2.3", Args: []string{"sidecar", "--concurrency=2"},
+				Ports: []corev1.ContainerPort{{Name: "proxy", ContainerPort: 15001}},
+			}},
+			Volumes: []corev1.Volume{
+				{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "checkout"}}}},
+				{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+			},
+		},
 	}
 }
 
@@ -124,8 +152,10 @@ func Agent() *corev1.Pod {
 	pod.Spec.AutomountServiceAccountToken = new(false)
 	pod.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: new(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}
 	pod.Spec.Containers[0].Image = "jupyter/base-notebook:1"
-	pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{
-		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	for i := range pod.Spec.Containers {
+		pod.Spec.Containers[i].SecurityContext = &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		}
 	}
 	return pod
 }
