@@ -126,6 +126,10 @@ func (j *judgement) fixBoundary(f *report.Finding, at manifest.Path) {
 	if name == "" {
 		rt = j.bestRuntime()
 		name = string(rt)
+		if class, taken := j.ix.classes[name]; taken {
+			j.fixClass(f, name, class, rt)
+			return
+		}
 		f.Fix = fmt.Sprintf("add a RuntimeClass %s with handler %s to the cluster, and set runtimeClassName: %s", name, rt.Handler(), name)
 		f.Example = fmt.Sprintf("apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata:\n  name: %s\nhandler: %s\n", name, rt.Handler())
 	} else {
@@ -140,6 +144,21 @@ func (j *judgement) fixBoundary(f *report.Finding, at manifest.Path) {
 		return
 	}
 	j.change(at, name)
+}
+
+// fixClass says what the cluster needs where the RuntimeClass that the route would
+// have has another handler: to name it would only look like a boundary.
+func (j *judgement) fixClass(f *report.Finding, name string, class runtimeClass, rt boundary.Runtime) {
+	gives := "which is not known to give a boundary"
+	if b := class.boundary(); b != 0 {
+		gives = "which gives " + b.String()
+	}
+	where := j.cfg.File
+	if class.from != nil {
+		where = fmt.Sprintf("%s:%d", class.from.File, line(class.from))
+	}
+	f.Fix = fmt.Sprintf("RuntimeClass %s has handler %s (%s), %s; a handler cannot be changed: replace the class by one with handler %s, or add one of another name and set that",
+		name, class.handler, where, gives, rt.Handler())
 }
 
 // bestRuntimeClass returns the known RuntimeClass that gives the boundary and
