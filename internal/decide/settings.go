@@ -95,7 +95,8 @@ type taken struct {
 }
 
 // envFrom returns the variables that a container's envFrom makes, by name within
-// each source.
+// each object. Of several objects of one name (a folder of overlays) all count:
+// which of them a cluster has cannot be told.
 func (ix *index) envFrom(c map[string]any, ns string) []taken {
 	sources, _ := c["envFrom"].([]any)
 	var out []taken
@@ -103,21 +104,26 @@ func (ix *index) envFrom(c map[string]any, ns string) []taken {
 		source, _ := s.(map[string]any)
 		for _, kind := range []string{"ConfigMap", "Secret"} {
 			ref, _ := source[map[string]string{"ConfigMap": "configMapRef", "Secret": "secretRef"}[kind]].(map[string]any)
-			named := ix.settings[settingsKey{kind, key{namespaceOf(ns), str(ref["name"])}}]
-			if len(named) == 0 {
-				continue
+			for _, o := range ix.settings[settingsKey{kind, key{namespaceOf(ns), str(ref["name"])}}] {
+				out = append(out, variables(o, str(source["prefix"]))...)
 			}
-			o := named[len(named)-1]
-			for _, field := range []string{"data", "stringData"} {
-				data, _ := o.Value[field].(map[string]any)
-				for _, name := range slices.Sorted(maps.Keys(data)) {
-					v := taken{name: str(source["prefix"]) + name, setting: setting{o, manifest.Path{field, name}}}
-					if kind == "ConfigMap" {
-						v.value = str(data[name])
-					}
-					out = append(out, v)
-				}
+		}
+	}
+	return out
+}
+
+// variables returns what envFrom makes of a ConfigMap or a Secret, of a Secret
+// the names alone.
+func variables(o *manifest.Object, prefix string) []taken {
+	var out []taken
+	for _, field := range []string{"data", "stringData"} {
+		data, _ := o.Value[field].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(data)) {
+			v := taken{name: prefix + name, setting: setting{o, manifest.Path{field, name}}}
+			if o.Kind == "ConfigMap" {
+				v.value = str(data[name])
 			}
+			out = append(out, v)
 		}
 	}
 	return out

@@ -71,6 +71,25 @@ func TestVariablesFromOtherObjects(t *testing.T) {
 	}
 }
 
+// Of several ConfigMaps of one name (a folder of overlays) all count, whatever
+// their order: as variables and as files.
+func TestConfigMapsOfOneNameAllCount(t *testing.T) {
+	const harmless = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {LOG_LEVEL: info}\n---\n"
+	for _, tt := range []struct{ name, data, container string }{
+		{"variables", "{TRANSPORT: sse}", "envFrom: [{configMapRef: {name: c}}]"},
+		{"files", "{a.py: import fastmcp}", "command: [python, /etc/app/a.py], volumeMounts: [{name: v, mountPath: /etc/app}]"},
+	} {
+		says := strings.Replace(harmless, "{LOG_LEVEL: info}", tt.data, 1)
+		pod := "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a, image: nginx, " + tt.container +
+			"}], volumes: [{name: v, configMap: {name: c}}]}\n"
+		for order, text := range map[string]string{"first": says + harmless, "last": harmless + says} {
+			if row := only(t, config.Default(), text+pod); row.RiskClass != risk.ToolCalling {
+				t.Errorf("%s, the one that says it %s: class %s by %v", tt.name, order, row.RiskClass, row.Evidence)
+			}
+		}
+	}
+}
+
 // What other objects say must not make a pod oversized.
 func TestVariablesFromOtherObjectsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
