@@ -302,18 +302,34 @@ func (p *Pod) remembered(i int) *verdicts {
 }
 
 // Fires evaluates the rule's expression, unless its guard says that it cannot
-// fire on this pod. Rules that are not the catalogue's have no guard.
+// fire on this pod.
 func (p *Pod) Fires(r *Rule) (bool, error) {
-	if i, ok := p.e.positions[r]; ok {
-		p.e.guards.prepare(p.e.catalogue)
-		if p.glance == nil {
-			p.glance = p.e.guards.look(p.object)
-		}
-		if !p.e.mayFire(i, p.object, p.glance) {
-			return false, nil
-		}
+	if !p.mayFire(r) {
+		return false, nil
 	}
 	return p.evaluate(r)
+}
+
+// mayFire asks the rule's guard. Rules that are not the catalogue's have none.
+func (p *Pod) mayFire(r *Rule) bool {
+	i, ok := p.e.positions[r]
+	if !ok {
+		return true
+	}
+	p.e.guards.prepare(p.e.catalogue)
+	if p.glance == nil {
+		p.glance = p.e.guards.look(p.object)
+	}
+	return p.e.mayFire(i, p.object, p.glance)
+}
+
+// searches returns what the rule looks for.
+func (e *Evaluator) searches(r *Rule) []search {
+	e.guards.prepare(e.catalogue)
+	if i, ok := e.positions[r]; ok {
+		return e.guards.searches[i]
+	}
+	return newSearches(r)
 }
 
 // evaluate evaluates the rule's expression.

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -51,7 +52,11 @@ func (p *place) will(e *Evaluator, v any) bool {
 			return false
 		}
 	}
-	return p.when == "" || e.holds(p.when, v)
+	if p.when == "" {
+		return true
+	}
+	yes, err := e.holds(p.when, v)
+	return yes || err != nil // the rule's expression says what is wrong
 }
 
 // Kinds of text that the short forms match.
@@ -154,7 +159,12 @@ const (
 type guards struct {
 	once sync.Once
 	of   []*guard // by the rule's position; nil for other scopes
-	all  ruleSet
+	// searches of the rules, by their position.
+	searches [][]search
+	all      ruleSet
+
+	// tags: the name of an image in a rule has a tag or a digest.
+	tags bool
 
 	mu   sync.RWMutex
 	seen [kindsOfText]map[string]ruleSet
@@ -165,10 +175,15 @@ type guards struct {
 func (gs *guards) prepare(c *Catalogue) {
 	gs.once.Do(func() {
 		gs.of, gs.all = make([]*guard, len(c.Rules)), newRuleSet(len(c.Rules))
+		gs.searches = make([][]search, len(c.Rules))
 		for i := range c.Rules {
 			gs.all.add(i)
 			if c.Rules[i].Scope == ScopePod {
 				gs.of[i] = newGuard(&c.Rules[i])
+				gs.searches[i] = newSearches(&c.Rules[i])
+				gs.tags = gs.tags || slices.ContainsFunc(c.Rules[i].Any, func(a Alternative) bool {
+					return strings.ContainsAny(strings.Join(a.Image, ""), ":@")
+				})
 			}
 		}
 		for kind := range gs.seen {
@@ -210,6 +225,9 @@ func (gs *guards) look(pod map[string]any) *glance {
 	for _, c := range containers(pod) {
 		g.containers = append(g.containers, c)
 		if image, ok := c["image"].(string); ok {
+			if !gs.tags {
+				image = repository(image)
+			}
 			g.matched.union(gs.match(imageText, image))
 		}
 		env, _ := c["env"].([]any)
@@ -224,6 +242,16 @@ func (gs *guards) look(pod map[string]any) *glance {
 		}
 	}
 	return g
+}
+
+// repository returns an image without its tag and digest. Where no rule names
+// either, ImagePattern matches the one where it matches the other.
+func repository(image string) string {
+	name := strings.LastIndexByte(image, '/') + 1
+	if end := strings.IndexAny(image[name:], ":@"); end >= 0 {
+		return image[:name+end]
+	}
+	return image
 }
 
 // commandLine is an entry of variables.commandLines.
@@ -288,87 +316,26 @@ type answer struct {
 }
 
 // holds asks an expression that sees nothing but a value, once for each value.
-// An error is a yes: the rule's expression says what is wrong.
-func (e *Evaluator) holds(when string, v any) bool {
+func (e *Evaluator) holds(when string, v any) (bool, error) {
 	key := answer{when, e.memo.hash(v)}
 	e.guards.mu.RLock()
 	yes, ok := e.guards.answers[key]
 	e.guards.mu.RUnlock()
 	if ok {
-		return yes
+		return yes, nil
 	}
 	prg, err := e.element(when)
-	if err == nil {
-		yes, err = evalBool(prg, map[string]any{valueVar: v})
+	if err != nil {
+		return false, err
 	}
-	yes = yes || err != nil
+	if yes, err = evalBool(prg, map[string]any{valueVar: v}); err != nil {
+		return false, err
+	}
 	e.guards.mu.Lock()
 	defer e.guards.mu.Unlock()
 	if len(e.guards.answers) >= maxTexts {
 		clear(e.guards.answers)
 	}
 	e.guards.answers[key] = yes
-	return yes
-}
-
-// Bounds of a pod that is small: far below those of variables.oversized.
-const (
-	smallContainers = 20
-	smallList       = 150
-	smallText       = 16 << 10
-)
-
-// small reports that a pod is far from oversized, at a fraction of what the
-// variable costs. What is not as expected is not small.
-func small(pod map[string]any) bool {
-	spec, _ := pod["spec"].(map[string]any)
-	left := smallText
-	list := func(v any, most int) []any {
-		items, ok := v.([]any)
-		if v != nil && !ok || len(items) > most {
-			left = -1
-		}
-		return items
-	}
-	word := func(v any) {
-		s, ok := v.(string)
-		if v != nil && !ok || len(s) > 512 {
-			left = -1
-		}
-		left -= len(s) + 1
-	}
-	list(spec["volumes"], smallList)
-	for _, name := range containerLists {
-		for _, item := range list(spec[name], smallContainers) {
-			c, ok := item.(map[string]any)
-			if !ok {
-				return false
-			}
-			word(c["image"])
-			list(c["ports"], smallList)
-			list(c["volumeMounts"], smallList)
-			for _, field := range [...]string{"command", "args"} {
-				for _, w := range list(c[field], smallList) {
-					s, ok := w.(string)
-					if !ok {
-						return false
-					}
-					left -= len(s) + 1
-				}
-			}
-			for _, item := range list(c["env"], smallList) {
-				e, ok := item.(map[string]any)
-				if !ok {
-					return false
-				}
-				word(e["name"])
-				if s, ok := e["value"].(string); ok {
-					left -= len(s)
-				} else if e["value"] != nil {
-					return false
-				}
-			}
-		}
-	}
-	return left >= 0
+	return yes, nil
 }

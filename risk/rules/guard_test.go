@@ -38,6 +38,51 @@ func TestGuardsHideNothing(t *testing.T) {
 	}
 }
 
+// TestFoundIsFired: on every pod of every rule's cases a rule has matches where
+// its expression is true, and nowhere else.
+func TestFoundIsFired(t *testing.T) {
+	e := builtin(t)
+	c := e.Catalogue()
+	found := 0
+	for i := range c.Rules {
+		for _, ex := range Examples(&c.Rules[i]) {
+			pod := e.Pod(ex.Pod)
+			for k := range c.Rules {
+				r := &c.Rules[k]
+				if r.Scope != ScopePod {
+					continue
+				}
+				matches, err1 := pod.Matches(r)
+				fires, err2 := pod.evaluate(r)
+				if fires != (len(matches) > 0) || err1 != nil || err2 != nil {
+					t.Errorf("%s on %s/%s: matches %v, the expression says %t (%v, %v)", r.ID, c.Rules[i].ID, ex.Name, matches, fires, err1, err2)
+				}
+				if fires {
+					found++
+				}
+			}
+		}
+	}
+	if found < len(c.Rules) {
+		t.Errorf("only %d matches: it compares nothing", found)
+	}
+}
+
+func TestRepository(t *testing.T) {
+	for image, want := range map[string]string{
+		"nginx": "nginx", "nginx:1": "nginx", "a.b:5000/c/d": "a.b:5000/c/d", "a.b:5000/c/d:1@sha256:0": "a.b:5000/c/d",
+		"c@sha256:0": "c", "": "", "c/": "c/", "c/:x": "c/",
+	} {
+		if got := repository(image); got != want {
+			t.Errorf("%q: %q, want %q", image, got, want)
+		}
+		pattern := pattern{text: ImagePattern([]string{"nginx", "d", "c/d", "c*"})}
+		if pattern.match(image) != pattern.match(want) {
+			t.Errorf("%q and %q: a pattern matches one of them", image, want)
+		}
+	}
+}
+
 // TestGuardsForgetTexts: what guards remember is bounded.
 func TestGuardsForgetTexts(t *testing.T) {
 	e := builtin(t)

@@ -3,6 +3,8 @@ package rules
 import (
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -35,41 +37,77 @@ func (p *Pod) Matches(r *Rule) ([]Match, error) {
 	return p.remembered(i).get(i, func() ([]Match, error) { return p.matches(r) })
 }
 
+// matches looks for the fields first: where none is found, and where the rule has
+// no other condition, the rule's expression need not be evaluated. It decides
+// about all other pods, and wherever looking fails. TestFoundIsFired compares.
 func (p *Pod) matches(r *Rule) ([]Match, error) {
-	fired, err := p.Fires(r)
+	if !p.mayFire(r) {
+		return nil, nil
+	}
+	if small(p.object) {
+		found, err := p.find(r)
+		if err == nil && (len(found) == 0 || r.If == "") {
+			return found, nil
+		}
+	}
+	fired, err := p.evaluate(r)
 	if err != nil || !fired {
 		return nil, err
 	}
+	found, err := p.find(r)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("rule %s fired, but no field explains it", r.ID)
+	}
+	return found, err
+}
+
+// find returns the fields for which an alternative of the rule holds.
+func (p *Pod) find(r *Rule) ([]Match, error) {
 	l := &locator{pod: p, seen: map[string]bool{}}
-	for i := range r.Any {
-		a := &r.Any[i]
-		if a.Each == "pod" {
-			err = l.alternative(a, p.object, nil, "")
-		} else {
-			err = l.containers(a)
-		}
-		if err != nil {
+	for _, s := range p.e.searches(r) {
+		if err := l.search(&s); err != nil {
 			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
 		}
-	}
-	if len(l.matches) == 0 {
-		return nil, fmt.Errorf("rule %s fired, but no field explains it", r.ID)
 	}
 	return l.matches, nil
 }
 
-type locator struct {
-	pod     *Pod
-	matches []Match
-	seen    map[string]bool
+// search is an alternative of a rule, ready to be looked for. One of command,
+// text and when says what is looked for.
+type search struct {
+	pod     bool       // from the pod, not from each container
+	paths   [][]string // to the values
+	command string     // a pattern for the container's command line
+	text    string     // a pattern for the value
+	when    string     // an expression about the value
+	alone   bool       // when sees nothing but the value
+	absent  string     // an expression that decides where there is no value
 }
 
-func (l *locator) add(m Match) {
-	key := fmt.Sprint(m.Path...)
-	if !l.seen[key] {
-		l.seen[key] = true
-		l.matches = append(l.matches, m)
+// newSearches prepares the alternatives of a rule.
+func newSearches(r *Rule) []search {
+	out := make([]search, 0, len(r.Any))
+	for i := range r.Any {
+		a := &r.Any[i]
+		s := search{pod: a.Each == "pod", absent: "false"}
+		switch {
+		case len(a.Command) > 0:
+			s.command = commandPattern(a.Command)
+		case len(a.Image) > 0:
+			s.text, s.paths = ImagePattern(a.Image), [][]string{{"image"}}
+		case len(a.Env) > 0:
+			s.text, s.paths = envPattern(a.Env), [][]string{{"env", anyEntry, "name"}}
+		default:
+			s.when, s.absent, s.alone = orFalse(a.When), orFalse(a.Absent), !seesMore.MatchString(a.When)
+			for _, at := range a.At {
+				if segs, err := parsePattern(at); err == nil { // else refused by validate
+					s.paths = append(s.paths, segs)
+				}
+			}
+		}
+		out = append(out, s)
 	}
+	return out
 }
 
 // position is where a container stands in its pod.
@@ -93,30 +131,64 @@ func containers(pod map[string]any) iter.Seq2[position, map[string]any] {
 	}
 }
 
-func (l *locator) containers(a *Alternative) error {
+type locator struct {
+	pod     *Pod
+	matches []Match
+	seen    map[string]bool
+}
+
+func (l *locator) add(m Match) {
+	key := fmt.Sprint(m.Path...)
+	if !l.seen[key] {
+		l.seen[key] = true
+		l.matches = append(l.matches, m)
+	}
+}
+
+func (l *locator) search(s *search) error {
+	if s.pod {
+		return l.walk(s, l.pod.object, nil, "")
+	}
 	for at, c := range containers(l.pod.object) {
 		name, _ := c["name"].(string)
-		base := []any{"spec", at.list, at.index}
-		if len(a.Command) > 0 {
-			l.command(a, c, base, name)
+		base := []step{{key: "spec"}, {key: at.list}, {entry: true, index: at.index}}
+		if s.command != "" {
+			l.command(s.command, c, path(base), name)
 			continue
 		}
-		if err := l.alternative(a, c, base, name); err != nil {
+		if err := l.walk(s, c, base, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// alternative walks the alternative's paths below root, a container or the pod.
-func (l *locator) alternative(a *Alternative, root map[string]any, base []any, container string) error {
-	at, when, absent := a.general()
-	for _, path := range at {
-		segs, err := parsePattern(path)
-		if err != nil {
-			return err
+// step is a segment of a path: a key, or a position in a list.
+type step struct {
+	key   string
+	entry bool
+	index int
+}
+
+func path(steps []step, more ...string) []any {
+	out := make([]any, 0, len(steps)+len(more))
+	for _, s := range steps {
+		if s.entry {
+			out = append(out, s.index)
+		} else {
+			out = append(out, s.key)
 		}
-		w := walk{l: l, when: when, absent: absent, root: root, container: container}
+	}
+	for _, key := range more {
+		out = append(out, key)
+	}
+	return out
+}
+
+// walk follows the paths of a search below root, a container or the pod.
+func (l *locator) walk(s *search, root map[string]any, base []step, container string) error {
+	w := walk{search: s, l: l, root: root, container: container}
+	for _, segs := range s.paths {
 		if err := w.down(root, segs, base); err != nil {
 			return err
 		}
@@ -125,20 +197,24 @@ func (l *locator) alternative(a *Alternative, root map[string]any, base []any, c
 }
 
 type walk struct {
-	l            *locator
-	when, absent string
-	root         map[string]any
-	container    string
+	*search
+	l         *locator
+	root      map[string]any
+	container string
 }
 
-func (w *walk) down(v any, segs []string, at []any) error {
+func (w *walk) down(v any, segs []string, at []step) error {
 	if len(segs) == 0 {
-		return w.test(w.when, v, at)
+		ok, err := w.holds(v)
+		if ok {
+			w.l.add(Match{Path: path(at), Value: v, Container: w.container})
+		}
+		return err
 	}
 	if segs[0] == anyEntry {
 		items, _ := v.([]any)
 		for i, item := range items {
-			if err := w.down(item, segs[1:], extend(at, i)); err != nil {
+			if err := w.down(item, segs[1:], append(at, step{entry: true, index: i})); err != nil {
 				return err
 			}
 		}
@@ -146,49 +222,56 @@ func (w *walk) down(v any, segs []string, at []any) error {
 	}
 	m, _ := v.(map[string]any)
 	child, ok := m[segs[0]]
-	if !ok {
-		missing := at
-		for _, s := range segs {
-			if s == anyEntry {
-				return nil
-			}
-			missing = extend(missing, s)
-		}
-		return w.test(w.absent, nil, missing)
+	if ok {
+		return w.down(child, segs[1:], append(at, step{key: segs[0]}))
 	}
-	return w.down(child, segs[1:], extend(at, segs[0]))
+	if w.absent == "false" || slices.Contains(segs, anyEntry) {
+		return nil
+	}
+	ok, err := w.ask(w.absent, nil)
+	if ok {
+		w.l.add(Match{Path: path(at, segs...), Container: w.container})
+	}
+	return err
 }
 
-func (w *walk) test(expr string, v any, at []any) error {
+// holds reports whether the value is what is looked for.
+func (w *walk) holds(v any) (bool, error) {
+	switch {
+	case w.text != "":
+		text, ok := v.(string)
+		re := w.l.pod.e.compiled(w.text)
+		if !ok || re == nil {
+			return w.ask("v.matches("+quote(w.text)+")", v) // which says what is wrong
+		}
+		return re.MatchString(text), nil
+	case w.alone && w.when != "true" && w.when != "false":
+		return w.l.pod.e.holds(w.when, v)
+	}
+	return w.ask(w.when, v)
+}
+
+// ask evaluates an expression about a value of this container or pod.
+func (w *walk) ask(expr string, v any) (bool, error) {
 	switch expr {
 	case "false":
-		return nil
+		return false, nil
 	case "true":
-		w.l.add(Match{Path: at, Value: v, Container: w.container})
-		return nil
+		return true, nil
 	}
 	prg, err := w.l.pod.e.element(expr)
 	if err != nil {
-		return err
+		return false, err
 	}
 	activation := map[string]any{valueVar: v, containerVar: w.root}
-	for k, x := range w.l.pod.activation {
-		activation[k] = x
-	}
-	ok, err := evalBool(prg, activation)
-	if err != nil {
-		return err
-	}
-	if ok {
-		w.l.add(Match{Path: at, Value: v, Container: w.container})
-	}
-	return nil
+	maps.Copy(activation, w.l.pod.activation)
+	return evalBool(prg, activation)
 }
 
 // command finds the word of a container's command line where the pattern
 // matches, or the first where it matches only over several words.
-func (l *locator) command(a *Alternative, c map[string]any, base []any, name string) {
-	re := l.pod.e.compiled(commandPattern(a.Command))
+func (l *locator) command(pattern string, c map[string]any, base []any, name string) {
+	re := l.pod.e.compiled(pattern)
 	if re == nil {
 		return // it compiled in the rule
 	}

@@ -43,7 +43,7 @@ func parsePattern(s string) ([]string, error) {
 }
 
 // Expression renders the rule to one boolean CEL expression over object and
-// variables: what a ValidatingAdmissionPolicy evaluates, and the CLI too.
+// variables: what a ValidatingAdmissionPolicy evaluates; see Pod.Matches.
 func (r *Rule) Expression() string {
 	if r.Large {
 		return r.judged()

@@ -1,9 +1,10 @@
 // Package rules is the rule catalogue: what shows that a workload is of a risk
 // class, and what its baseline must have. Rules are data (YAML in this folder),
 // written once in CEL in the environment of the Kubernetes API server: each
-// renders to one boolean expression over the pod, which the CLI evaluates and a
-// ValidatingAdmissionPolicy carries unchanged. The CLI then finds the fields
-// that made it true.
+// renders to one boolean expression over the pod, which a
+// ValidatingAdmissionPolicy carries unchanged. The CLI looks for the fields that
+// make it true, with the same conditions, and evaluates the whole of it where
+// that does not decide.
 package rules
 
 import (

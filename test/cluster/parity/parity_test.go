@@ -85,11 +85,11 @@ func fired(t *testing.T, e *rules.Evaluator, object map[string]any) []string {
 		if r.Scope != rules.ScopePod {
 			continue
 		}
-		ok, err := pod.Fires(r)
+		matches, err := pod.Matches(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ok {
+		if len(matches) > 0 {
 			ids = append(ids, r.ID)
 		}
 	}
