@@ -15,6 +15,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/engine/cgroup"
+	"github.com/bulkhead-dev/bulkhead/engine/folder"
 	"github.com/bulkhead-dev/bulkhead/engine/oci"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -92,29 +93,44 @@ func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, 
 	if err := sandbox.Check(e, spec.Limits); err != nil {
 		return nil, fmt.Errorf("booting a sandbox: %w", err)
 	}
-	dir := filepath.Join(e.config.StateDir, "gvisor-"+spec.ID)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return nil, fault.WithHint(fmt.Errorf("booting a sandbox: %s is taken", spec.ID), "choose another name")
-		}
-		return nil, fmt.Errorf("booting a sandbox: %w", err)
-	}
-	s, err := e.boot(ctx, dir, spec)
+	// What somebody else left is no reason to refuse; `bulkhead gc` says it.
+	_ = e.Sweep(ctx)
+	own, err := folder.Take(e.config.StateDir, e.Name(), spec.ID)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, err
+	}
+	s, err := e.boot(ctx, own, spec)
+	if err != nil {
+		return nil, errors.Join(err, own.Remove())
 	}
 	return s, nil
 }
 
-func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*running, error) {
+// Sweep cleans up after sandboxes whose engine and supervisor were killed.
+func (e *Engine) Sweep(context.Context) error {
+	return folder.Sweep(e.config.StateDir, e.Name(), e.clean)
+}
+
+// clean ends and removes what a supervisor that was killed left of a sandbox.
+func (e *Engine) clean(dir, id string) error {
+	if err := folder.Kill(e.config.Supervisor, dir); err != nil {
+		return err
+	}
+	if e.rootless {
+		return nil
+	}
+	return cgroup.Remove(id)
+}
+
+func (e *Engine) boot(ctx context.Context, own *folder.Folder, spec sandbox.Spec) (*running, error) {
 	r := oci.Runtime{OwnKernel: true}
 	if needsCgroup(spec.Limits) {
 		r.CgroupsPath, r.SwapLimited = cgroup.Path(spec.ID), cgroup.SwapLimited()
 	}
-	if err := oci.WriteBundle(dir, spec, r); err != nil {
+	if err := oci.WriteBundle(own.Dir, spec, r); err != nil {
 		return nil, err
 	}
-	s, err := startSupervisor(e.command(dir, spec), spec.ID, dir)
+	s, err := startSupervisor(e.command(own.Dir, spec), spec.ID, own, e.clean)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/bulkhead-dev/bulkhead/engine/folder"
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
 	"github.com/bulkhead-dev/bulkhead/engine/oci"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
@@ -40,7 +41,9 @@ func userNamespace() *syscall.SysProcAttr {
 
 // running is a supervisor and the sandbox behind it.
 type running struct {
-	id, dir  string
+	id       string
+	folder   *folder.Folder
+	clean    func(dir, id string) error // for when the supervisor cannot
 	stream   *oci.Stream
 	lifeline *os.File
 	events   chan wire.Event // closed when the supervisor's last event was read
@@ -51,11 +54,12 @@ type running struct {
 	mu     sync.Mutex
 	err    error
 	left   error // why something of the sandbox is left
+	said   bool  // the supervisor said its last event: it did its part
 	closed bool
 }
 
 // startSupervisor starts cmd with the streams of package wire.
-func startSupervisor(cmd *exec.Cmd, id, dir string) (*running, error) {
+func startSupervisor(cmd *exec.Cmd, id string, own *folder.Folder, clean func(dir, id string) error) (*running, error) {
 	host, stdin, stdout, err := oci.NewStream()
 	if err != nil {
 		return nil, err
@@ -66,12 +70,12 @@ func startSupervisor(cmd *exec.Cmd, id, dir string) (*running, error) {
 		return nil, errors.Join(fmt.Errorf("starting the supervisor: %w", err), host.Close())
 	}
 	s := &running{
-		id: id, dir: dir, stream: host, lifeline: lifeline,
+		id: id, folder: own, clean: clean, stream: host, lifeline: lifeline,
 		events: make(chan wire.Event, 8), stderr: &oci.Tail{},
 		reaped: make(chan struct{}), done: make(chan struct{}),
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, s.stderr
-	cmd.ExtraFiles = []*os.File{lifelineGuest, eventsGuest} // descriptors 3 and 4
+	cmd.ExtraFiles = []*os.File{lifelineGuest, eventsGuest, own.Lock} // descriptors 3 to 5
 	err = cmd.Start()
 	for _, f := range []*os.File{stdin, stdout, lifelineGuest, eventsGuest} {
 		_ = f.Close()
@@ -125,6 +129,7 @@ func (s *running) awaitStart(ctx context.Context) error {
 			}
 			return nil
 		case wire.Failed:
+			s.ended(e)
 			return s.bootError(e.Message)
 		}
 	}
@@ -148,10 +153,8 @@ func (s *running) died() error {
 func (s *running) watch() {
 	defer close(s.done)
 	for e := range s.events {
-		if e.Kind == wire.Left {
-			s.mu.Lock()
-			s.left = errors.New(e.Message)
-			s.mu.Unlock()
+		if e.Kind == wire.Left || e.Kind == wire.Destroyed || e.Kind == wire.Failed {
+			s.ended(e)
 		}
 		if e.Kind == wire.Exited && e.OOMKilled {
 			s.fail(fault.WithHint(fault.WithCode(sandbox.ErrMemory, fault.Memory), "give it more memory: --memory"))
@@ -159,6 +162,16 @@ func (s *running) watch() {
 		if e.Kind == wire.Exited && e.Status != 0 {
 			s.fail(fmt.Errorf("the guest agent ended with status %#x: %s", e.Status, s.stderr.String()))
 		}
+	}
+}
+
+// ended takes the supervisor's last event.
+func (s *running) ended(e wire.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.said = true
+	if e.Kind == wire.Left {
+		s.left = errors.New(e.Message)
 	}
 }
 
@@ -201,9 +214,12 @@ func (s *running) Close(ctx context.Context) error {
 	}
 	<-s.done
 	s.mu.Lock()
-	left := s.left
+	left, said := s.left, s.said
 	s.mu.Unlock()
-	if err := errors.Join(left, os.RemoveAll(s.dir)); err != nil {
+	if !said { // it was killed
+		left = s.clean(s.folder.Dir, s.id)
+	}
+	if err := errors.Join(left, s.folder.Remove()); err != nil {
 		return fmt.Errorf("destroying sandbox %s: %w", s.id, err)
 	}
 	return nil

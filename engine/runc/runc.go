@@ -22,6 +22,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/engine/cgroup"
 	"github.com/bulkhead-dev/bulkhead/engine/cgroup/oom"
+	"github.com/bulkhead-dev/bulkhead/engine/folder"
 	"github.com/bulkhead-dev/bulkhead/engine/oci"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -77,21 +78,40 @@ func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, 
 	if err := sandbox.Check(e, spec.Limits); err != nil {
 		return nil, fmt.Errorf("booting a sandbox: %w", err)
 	}
-	dir := filepath.Join(e.config.StateDir, "runc-"+spec.ID)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return nil, fault.WithHint(fmt.Errorf("booting a sandbox: %s is taken", spec.ID), "choose another name")
-		}
-		return nil, fmt.Errorf("booting a sandbox: %w", err)
-	}
-	s, err := e.boot(ctx, dir, spec)
+	// What somebody else left is no reason to refuse; `bulkhead gc` says it.
+	_ = e.Sweep(ctx)
+	own, err := folder.Take(e.config.StateDir, e.Name(), spec.ID)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, err
+	}
+	s, err := e.boot(ctx, own, spec)
+	if err != nil {
+		return nil, errors.Join(err, own.Remove())
 	}
 	return s, nil
 }
 
-func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*container, error) {
+// Sweep cleans up after containers whose engine was killed.
+func (e *Engine) Sweep(ctx context.Context) error {
+	return folder.Sweep(e.config.StateDir, e.Name(), func(dir, id string) error {
+		if err := folder.Kill(e.config.Runc, dir); err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(dir, "state", id)); err == nil {
+			client := &gorunc.Runc{Command: e.config.Runc, Root: filepath.Join(dir, "state"), Setpgid: true}
+			// Killed while it made the container, runc may not know it any
+			// more: then its groups are what is left.
+			_ = client.Delete(ctx, id, &gorunc.DeleteOpts{Force: true})
+		}
+		if e.rootless {
+			return nil
+		}
+		return cgroup.Remove(id)
+	})
+}
+
+func (e *Engine) boot(ctx context.Context, own *folder.Folder, spec sandbox.Spec) (*container, error) {
+	dir := own.Dir
 	r := oci.Runtime{Network: e.config.NetworkNamespace}
 	if e.rootless {
 		r.MapUser, r.HostUID, r.HostGID = true, uint32(os.Geteuid()), uint32(os.Getegid())
@@ -108,7 +128,7 @@ func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*cont
 	// A group of its own keeps a terminal's Ctrl-C from runc: the CLI gets it
 	// and ends the container in order.
 	client := &gorunc.Runc{Command: e.config.Runc, Root: filepath.Join(dir, "state"), Setpgid: true}
-	c := &container{id: spec.ID, dir: dir, client: client, stream: host, stderr: &oci.Tail{}, done: make(chan struct{})}
+	c := &container{id: spec.ID, folder: own, client: client, stream: host, stderr: &oci.Tail{}, done: make(chan struct{})}
 	opts := &gorunc.CreateOpts{
 		IO:      containerIO{stdin: stdin, stdout: stdout, stderr: c.stderr},
 		PidFile: filepath.Join(dir, "pid"),
@@ -131,11 +151,12 @@ func (e *Engine) boot(ctx context.Context, dir string, spec sandbox.Spec) (*cont
 
 // container is one runc container and the runc process in front of it.
 type container struct {
-	id, dir string
-	client  *gorunc.Runc
-	stream  *oci.Stream
-	stderr  *oci.Tail
-	done    chan struct{}
+	id     string
+	folder *folder.Folder
+	client *gorunc.Runc
+	stream *oci.Stream
+	stderr *oci.Tail
+	done   chan struct{}
 
 	mu     sync.Mutex
 	err    error
@@ -215,12 +236,12 @@ func (c *container) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("destroying sandbox %s: %w", c.id, ctx.Err())
 	}
-	if _, err := os.Stat(filepath.Join(c.dir, "state", c.id)); err == nil {
+	if _, err := os.Stat(filepath.Join(c.folder.Dir, "state", c.id)); err == nil {
 		if err := c.client.Delete(ctx, c.id, &gorunc.DeleteOpts{Force: true}); err != nil {
 			return fmt.Errorf("destroying sandbox %s: %w", c.id, err)
 		}
 	}
-	if err := os.RemoveAll(c.dir); err != nil {
+	if err := c.folder.Remove(); err != nil {
 		return fmt.Errorf("removing the folder of sandbox %s: %w", c.id, err)
 	}
 	return nil

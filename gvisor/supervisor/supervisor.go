@@ -25,6 +25,7 @@ import (
 	runscversion "gvisor.dev/gvisor/runsc/version"
 
 	"github.com/bulkhead-dev/bulkhead/engine/cgroup/oom"
+	"github.com/bulkhead-dev/bulkhead/engine/folder"
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 )
@@ -59,7 +60,8 @@ func Main(args []string) int {
 		err = live(c, ended, events)
 	}
 	// The engine may be gone (killed): then nobody else removes the folder.
-	err = errors.Join(err, os.RemoveAll(opts.bundle))
+	own := folder.Folder{Dir: opts.bundle, Lock: os.NewFile(wire.LockFD, "lock")}
+	err = errors.Join(err, own.Remove())
 	if err != nil {
 		events.send(wire.Event{Kind: failed, Message: err.Error()})
 		return 1

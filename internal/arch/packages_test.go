@@ -109,9 +109,10 @@ func allowed() map[string][]string {
 		"./engine/oci":         {"./internal/fault", "./sandbox"},
 		"./engine/cgroup":      {"./internal/fault", "./sandbox"},
 		"./engine/cgroup/oom":  {},
-		"./engine/gvisor":      {"./boundary", "./engine/cgroup", "./engine/gvisor/wire", "./engine/oci", "./internal/fault", "./internal/version", "./sandbox"},
+		"./engine/folder":      {"./internal/fault", "./sandbox"},
+		"./engine/gvisor":      {"./boundary", "./engine/cgroup", "./engine/folder", "./engine/gvisor/wire", "./engine/oci", "./internal/fault", "./internal/version", "./sandbox"},
 		"./engine/gvisor/wire": {},
-		"./engine/runc":        {"./boundary", "./engine/cgroup", "./engine/cgroup/oom", "./engine/oci", "./internal/fault", "./sandbox"},
+		"./engine/runc":        {"./boundary", "./engine/cgroup", "./engine/cgroup/oom", "./engine/folder", "./engine/oci", "./internal/fault", "./sandbox"},
 		// Both ends of the stream, and what runs a command over it. The host's end
 		// knows no engine: whatever booted the sandbox, the stream is the same.
 		"./internal/agentapi": {},

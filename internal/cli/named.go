@@ -254,13 +254,13 @@ func newGC(s Streams) *cobra.Command {
 		Long:    "Remove every named sandbox that is not running, with its log, and what crashes left behind.",
 		Example: "  bulkhead gc",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := store()
 			if err != nil {
 				return err
 			}
 			entries, err := st.List()
-			failed := errors.Join(err, st.Sweep())
+			failed := errors.Join(err, st.Sweep(), sweepEngines(cmd.Context()))
 			for _, e := range entries {
 				if e.Status == keeper.Running {
 					continue
@@ -274,6 +274,23 @@ func newGC(s Streams) *cobra.Command {
 			return failed
 		},
 	}
+}
+
+// sweepEngines cleans up after sandboxes whose bulkhead was killed.
+func sweepEngines(ctx context.Context) error {
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, e := range engines(state) {
+		if sweeper, ok := e.(interface {
+			Sweep(ctx context.Context) error
+		}); ok {
+			failed = errors.Join(failed, sweeper.Sweep(ctx))
+		}
+	}
+	return failed
 }
 
 func oneOrMoreNames(cmd *cobra.Command, args []string) error {

@@ -10,7 +10,8 @@
 // container's init process as they are, so that no byte of the guest passes
 // through the supervisor. Descriptor 3 is the lifeline: when the engine closes
 // it (or dies), the supervisor destroys the sandbox. On descriptor 4 the
-// supervisor writes one JSON Event a line.
+// supervisor writes one JSON Event a line. Descriptor 5 is the lock of the
+// sandbox's folder: as long as the supervisor lives, nobody else cleans up.
 package wire
 
 // Verb is the first argument that turns bulkhead-runsc into the supervisor.
@@ -20,6 +21,7 @@ const Verb = "supervise"
 const (
 	LifelineFD = 3
 	EventsFD   = 4
+	LockFD     = 5
 )
 
 // Event kinds, in the order in which they come.
