@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
@@ -58,7 +57,7 @@ func (s *set) baseline(c *rules.Catalogue) (*admissionv1.ValidatingAdmissionPoli
 		if waived, ok := s.waived(control); ok {
 			expr += " || (" + waived + ")"
 		}
-		p.Spec.Validations = append(p.Spec.Validations, admissionv1.Validation{Expression: expr, MessageExpression: message, Reason: new(metav1.StatusReasonForbidden)})
+		p.Spec.Validations = append(p.Spec.Validations, forbidden(expr, message))
 	}
 	for _, control := range v1alpha1.Controls() {
 		switch control {

@@ -26,22 +26,19 @@ func (s *set) pods(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
 	p.Spec.MatchConstraints = s.scope(podRules())
 	p.Spec.MatchConditions = append(s.within(), mirrorCondition(), changedCondition())
 	p.Spec.Variables = v
-	p.Spec.Validations = []admissionv1.Validation{
-		{
-			Expression:        fmt.Sprintf("object.metadata.?labels[?%q].orValue('none') in %s", risk.ClassLabel, quoted(classNames())),
-			MessageExpression: fmt.Sprintf("'label %s is ' + object.metadata.labels[%q] + ': it is one of %s'", risk.ClassLabel, risk.ClassLabel, strings.Join(classNames(), ", ")),
-			Reason:            new(metav1.StatusReasonForbidden),
-		},
-		s.boundaryValidation(excepted),
-	}
+	p.Spec.Validations = []admissionv1.Validation{s.labelValidation(), s.boundaryValidation(excepted)}
 	if confined {
-		p.Spec.Validations = append(p.Spec.Validations, admissionv1.Validation{
-			Expression:        fmt.Sprintf("!variables.confined || object.metadata.?labels[?%q].orValue('') == %s", EnforcedLabel, enforcedClass()),
-			MessageExpression: fmt.Sprintf("'the egress of class ' + %[1]s + ' is limited by label %[2]s, which is set when a pod is created and stays: it has to be ' + %[1]s + ', and is ' + object.metadata.?labels[?%[2]q].orValue('missing') + '; leave it out of the manifest, and make a new pod where an image changes the class'", enforcedClass(), EnforcedLabel),
-			Reason:            new(metav1.StatusReasonForbidden),
-		})
+		p.Spec.Validations = append(p.Spec.Validations, forbidden(
+			fmt.Sprintf("!variables.confined || object.metadata.?labels[?%q].orValue('') == %s", EnforcedLabel, enforcedClass()),
+			fmt.Sprintf("'the egress of class ' + %[1]s + ' is limited by label %[2]s, which is set when a pod is created and stays: it has to be ' + %[1]s + ', and is ' + object.metadata.?labels[?%[2]q].orValue('missing') + '; leave it out of the manifest, and make a new pod where an image changes the class'", enforcedClass(), EnforcedLabel)))
 	}
 	return p
+}
+
+// labelValidation: what a pod declares is a class.
+func (s *set) labelValidation() admissionv1.Validation {
+	return forbidden(fmt.Sprintf("object.metadata.?labels[?%q].orValue('none') in %s", risk.ClassLabel, quoted(classNames())),
+		fmt.Sprintf("'label %s is ' + object.metadata.?labels[?%q].orValue('') + ': it is one of %s'", risk.ClassLabel, risk.ClassLabel, strings.Join(classNames(), ", ")))
 }
 
 // boundaryValidation: the pod's boundary is enough. One that has the strongest
@@ -64,7 +61,7 @@ func (s *set) boundaryValidation(excepted bool) admissionv1.Validation {
 + object.spec.?runtimeClassName.optMap(n, 'RuntimeClass ' + n).orValue('a pod without a RuntimeClass') + ' gives ' + %[4]s[variables.provided]
 + (variables.choice == '' ? ': no RuntimeClass of the policy gives that' : ': set spec.runtimeClassName to ' + variables.choice)
 + ' (bulkhead check says which fields show the class)' + %[5]s`, boundary.VirtualMachine, risk.ClassLabel, quoted(classNames()), quoted(names), s.remarks())
-	return admissionv1.Validation{Expression: expr, MessageExpression: strings.ReplaceAll(message, "\n", " "), Reason: new(metav1.StatusReasonForbidden)}
+	return forbidden(expr, strings.ReplaceAll(message, "\n", " "))
 }
 
 func classNames() []string {

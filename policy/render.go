@@ -42,6 +42,8 @@ func Render(in Input) ([]Object, error) {
 		s := &all[i]
 		pods := s.pods(c)
 		out = append(out, pods, s.binding(pods, s.actions()...))
+		templates := s.templates(c)
+		out = append(out, templates, s.binding(templates, s.actions()...))
 		if s.mode == v1alpha1.Enforce { // who is only warned gets what was asked for
 			assign := s.assign(c)
 			out = append(out, assign, s.assignBinding(assign))
@@ -57,7 +59,11 @@ func Render(in Input) ([]Object, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, baseline, s.binding(baseline, s.actions()...))
+		templates, err := s.baselineTemplates(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, baseline, s.binding(baseline, s.actions()...), templates, s.binding(templates, s.actions()...))
 	}
 	out = append(out, guards(all)...)
 	for _, namespace := range Namespaces(in) {

@@ -100,9 +100,15 @@ func (v *variables) requirement(s *set, timed bool) {
 	v.add("required", s.required(s, timed))
 }
 
-// provided adds what the pod's RuntimeClass gives. One that no policy trusts
-// shares the node's kernel, whatever it is called.
-func (v *variables) provided(s *set) {
+// runtimeClassName is what a pod names.
+const runtimeClassName = "object.spec.?runtimeClassName"
+
+// provided adds what the pod's RuntimeClass gives.
+func (v *variables) provided(s *set) { v.add("provided", s.provides(runtimeClassName+".orValue('')")) }
+
+// provides is an expression for what a RuntimeClass gives. One that no policy
+// trusts shares the node's kernel, whatever it is called.
+func (s *set) provides(name string) string {
 	var gives []string
 	for _, c := range s.trusted {
 		b, _ := boundary.Runtime(c.Runtime).Boundary()
@@ -110,11 +116,10 @@ func (v *variables) provided(s *set) {
 			gives = append(gives, fmt.Sprintf("%q: %d", c.Name, b))
 		}
 	}
-	provided := "1"
-	if len(gives) > 0 {
-		provided = fmt.Sprintf("{%s}[?object.spec.?runtimeClassName.orValue('')].orValue(1)", strings.Join(gives, ", "))
+	if len(gives) == 0 {
+		return "1"
 	}
-	v.add("provided", provided)
+	return fmt.Sprintf("{%s}[?%s].orValue(1)", strings.Join(gives, ", "), name)
 }
 
 // inForce adds variables.policies, the positions of the policies that hold for

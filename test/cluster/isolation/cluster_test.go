@@ -80,7 +80,7 @@ func start(t *testing.T) *cluster {
 	}
 	c := &cluster{server: s, config: config}
 	c.connect(t)
-	c.applyCRDs(t)
+	c.applyCRDs(t, "../../../deploy/crds")
 	return c
 }
 
@@ -100,9 +100,10 @@ func (c *cluster) connect(t *testing.T) {
 	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.client.Discovery()))
 }
 
-func (c *cluster) applyCRDs(t *testing.T) {
+// applyCRDs applies the CRDs of a folder, and returns when they are served.
+func (c *cluster) applyCRDs(t *testing.T, dir string) {
 	t.Helper()
-	files, err := filepath.Glob("../../../deploy/crds/*.yaml")
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no CRDs: %v", err)
 	}
