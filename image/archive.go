@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 )
 
@@ -126,12 +128,12 @@ func (a *archive) find(tag string) (archived, error) {
 }
 
 // read reads one image of the archive.
-func (a *archive) read(i archived) (*content, error) {
+func (a *archive) read(i archived, p v1.Platform) (*content, error) {
 	text, err := a.document(i.Config)
 	if err != nil {
 		return nil, err
 	}
-	c, err := newContent(text)
+	c, err := newContent(text, p)
 	if err != nil {
 		return nil, err
 	}

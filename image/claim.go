@@ -137,10 +137,7 @@ func empty(path string, folder bool) error {
 	return err
 }
 
-// errInUse: something is not removed because somebody uses it.
-var errInUse = errors.New("in use")
-
-// remove removes the file or folder path, unless somebody has it locked. A crash
+// remove removes the file or folder path, unless somebody has it locked (ErrInUse). A crash
 // in the middle leaves it under a name that counts as nothing.
 func remove(path string) error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -150,7 +147,7 @@ func remove(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, context.Canceled):
-		return errInUse
+		return ErrInUse
 	case err != nil:
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -70,8 +69,8 @@ func (l layout) index() (*v1.IndexManifest, error) {
 }
 
 // find returns the descriptor of the image with that tag or digest, or of the
-// only one, for this platform.
-func (l layout) find(tag string) (v1.Descriptor, error) {
+// only one, for the platform.
+func (l layout) find(tag string, p v1.Platform) (v1.Descriptor, error) {
 	index, err := l.index()
 	if err != nil {
 		return v1.Descriptor{}, err
@@ -85,48 +84,7 @@ func (l layout) find(tag string) (v1.Descriptor, error) {
 	if tag != "" && len(named) == 0 {
 		return v1.Descriptor{}, fault.WithHint(fmt.Errorf("the layout has no image %q", tag), "index.json names those that it has")
 	}
-	return choose(named, l.blob, 0)
-}
-
-// platformArch is the architecture that images are taken for.
-const platformArch = runtime.GOARCH
-
-func errPlatform(os, arch string) error {
-	return fault.WithHint(fmt.Errorf("it is for %s/%s", os, arch), "take one for linux/"+platformArch)
-}
-
-// choose returns the one image for this platform among descriptors, and looks
-// into indexes. blob reads what a descriptor names.
-func choose(among []v1.Descriptor, blob func(v1.Descriptor) ([]byte, error), depth int) (v1.Descriptor, error) {
-	var fit []v1.Descriptor
-	for _, d := range among {
-		// What does not say its platform is judged by its configuration, later.
-		if p := d.Platform; p != nil && (p.OS != "linux" || p.Architecture != platformArch) {
-			continue
-		}
-		if d.MediaType.IsImage() || d.MediaType.IsIndex() {
-			fit = append(fit, d)
-		}
-	}
-	if len(fit) != 1 {
-		return v1.Descriptor{}, fault.WithHint(fmt.Errorf("%d of its %d images are for linux/%s", len(fit), len(among), platformArch),
-			"name one by its tag or digest; take an image for linux/"+platformArch)
-	}
-	if fit[0].MediaType.IsImage() {
-		return fit[0], nil
-	}
-	if depth++; depth > maxIndexes {
-		return v1.Descriptor{}, fmt.Errorf("%w: an index in an index in an index", ErrHostile)
-	}
-	text, err := blob(fit[0])
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	var inner v1.IndexManifest
-	if err := json.Unmarshal(text, &inner); err != nil {
-		return v1.Descriptor{}, fmt.Errorf("reading index %s: %w", fit[0].Digest, err)
-	}
-	return choose(inner.Manifests, blob, depth)
+	return choose(named, p, l.blob, 0)
 }
 
 // blob returns a small blob whole.
@@ -242,22 +200,19 @@ type layer struct {
 }
 
 // read reads the image that a descriptor of the layout names.
-func (l layout) read(d v1.Descriptor) (*content, error) {
+func (l layout) read(d v1.Descriptor, p v1.Platform) (*content, error) {
 	text, err := l.blob(d)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := v1.ParseManifest(bytes.NewReader(text))
+	manifest, err := readManifest(text)
 	if err != nil {
-		return nil, fmt.Errorf("reading manifest %s: %w", d.Digest, err)
-	}
-	if !manifest.Config.MediaType.IsConfig() {
-		return nil, notAnImage(manifest.Config.MediaType)
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	if text, err = l.blob(manifest.Config); err != nil {
 		return nil, err
 	}
-	c, err := newContent(text)
+	c, err := newContent(text, p)
 	if err != nil {
 		return nil, err
 	}
@@ -265,13 +220,31 @@ func (l layout) read(d v1.Descriptor) (*content, error) {
 		return nil, fmt.Errorf("%w: %d layers and %d digests of layers", ErrHostile, len(manifest.Layers), len(c.layers))
 	}
 	for i, packed := range manifest.Layers {
-		if !packed.MediaType.IsLayer() && packed.MediaType != dockerZstd || !packed.MediaType.IsDistributable() {
-			return nil, notAnImage(packed.MediaType)
-		}
 		c.layers[i].size = packed.Size
 		c.layers[i].open = func() (io.ReadCloser, error) { return l.open(packed) }
 	}
 	return c, nil
+}
+
+// readManifest reads the manifest of an image, whose parts are of types that can
+// be used.
+func readManifest(text []byte) (*v1.Manifest, error) {
+	m, err := v1.ParseManifest(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrHostile, err)
+	}
+	if !m.Config.MediaType.IsConfig() {
+		return nil, notAnImage(m.Config.MediaType)
+	}
+	if n := len(m.Layers); n > maxLayers {
+		return nil, fmt.Errorf("%w: it has %d layers, allowed are %d", ErrHostile, n, maxLayers)
+	}
+	for _, l := range m.Layers {
+		if !l.MediaType.IsLayer() && l.MediaType != dockerZstd || !l.MediaType.IsDistributable() {
+			return nil, notAnImage(l.MediaType)
+		}
+	}
+	return m, nil
 }
 
 // dockerZstd is what docker calls a layer that it packed by zstd.
@@ -283,15 +256,15 @@ func notAnImage(t types.MediaType) error {
 
 // newContent reads an image's configuration, whose digest is the image's id.
 // The layers have no source yet.
-func newContent(config []byte) (*content, error) {
+func newContent(config []byte, p v1.Platform) (*content, error) {
 	c := &content{}
 	sum := sha256.Sum256(config)
 	c.id = v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
 	if err := json.Unmarshal(config, &c.config); err != nil {
 		return nil, fmt.Errorf("reading the configuration of the image: %w", err)
 	}
-	if c.config.OS != "linux" || c.config.Architecture != platformArch {
-		return nil, errPlatform(c.config.OS, c.config.Architecture)
+	if c.config.OS != p.OS || c.config.Architecture != p.Architecture {
+		return nil, errPlatform(c.config.OS, c.config.Architecture, p)
 	}
 	if c.config.RootFS.Type != "layers" || len(c.config.RootFS.DiffIDs) == 0 {
 		return nil, fmt.Errorf("%w: its configuration names no layers", ErrHostile)

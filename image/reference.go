@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 )
 
@@ -17,6 +19,7 @@ type kind int
 const (
 	kindLayout kind = iota + 1
 	kindArchive
+	kindNamed // in the store, or in a registry
 )
 
 // Reference says where an image is.
@@ -25,12 +28,15 @@ type Reference struct {
 	text string
 	path string // absolute; of a layout, an archive or a folder
 	tag  string // within the layout or archive; empty: its only image
+	name name.Reference
 }
 
 func (r Reference) String() string { return r.text }
 
-// ParseReference reads oci:DIR[:TAG], oci:DIR@DIGEST and docker-archive:FILE[:NAME:TAG].
-// A relative path is below the working directory.
+// ParseReference reads oci:DIR[:TAG], oci:DIR@DIGEST, docker-archive:FILE[:NAME:TAG],
+// and names as docker takes them: [REGISTRY/]NAME[:TAG|@DIGEST], of Docker Hub and
+// tagged latest where they do not say. A relative path is below the working
+// directory.
 func ParseReference(text string) (Reference, error) {
 	transport, rest, _ := strings.Cut(text, ":")
 	r := Reference{text: text}
@@ -45,7 +51,12 @@ func ParseReference(text string) (Reference, error) {
 			r.path, r.tag, _ = strings.Cut(rest, ":")
 		}
 	default:
-		return r, errReference(text)
+		r.kind = kindNamed
+		var err error
+		if r.name, err = name.ParseReference(strings.TrimPrefix(text, "docker://")); err != nil {
+			return r, errReference(text)
+		}
+		return r, nil
 	}
 	if r.path == "" {
 		return r, errReference(text)
@@ -56,7 +67,7 @@ func ParseReference(text string) (Reference, error) {
 }
 
 func errReference(text string) error {
-	return fault.WithHint(fmt.Errorf("%q names no image", text), "write oci:DIR[:TAG], docker-archive:FILE[:NAME:TAG] or host")
+	return fault.WithHint(fmt.Errorf("%q names no image", text), "write NAME[:TAG] or NAME@DIGEST of a registry, oci:DIR[:TAG], docker-archive:FILE[:NAME:TAG] or host")
 }
 
 // splitLayout splits DIR:TAG and DIR@DIGEST.
@@ -68,4 +79,9 @@ func splitLayout(rest string) (dir, tag string) {
 		return rest[:i], rest[i+1:]
 	}
 	return rest, ""
+}
+
+// fullName is a name of a registry as it is kept and shown.
+func fullName(ref name.Reference) string {
+	return strings.Replace(ref.Name(), name.DefaultRegistry+"/", "docker.io/", 1)
 }

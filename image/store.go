@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
@@ -53,53 +54,114 @@ type Image struct {
 // Close lets go of the image.
 func (i *Image) Close() { _ = i.held.Close() }
 
-// Open returns the image that ref names, unpacked. Two that open one image at
-// the same time unpack it once; a crash or a full disk leaves nothing that counts
-// as an image.
-func (s *Store) Open(ctx context.Context, ref Reference) (*Image, error) {
-	img, err := s.open(ctx, ref)
+// OpenOptions say what Open may do for a name of a registry.
+type OpenOptions struct {
+	// Always asks the registry even when the store has the name; Never does not
+	// ask it at all. Neither: only when the store lacks it.
+	Always, Never bool
+	Progress      Progress
+}
+
+// Open returns the image that ref names, unpacked; a name of a registry is pulled
+// first. Two that open one image at the same time load and unpack it once; a crash
+// or a full disk leaves nothing that counts as an image.
+func (s *Store) Open(ctx context.Context, ref Reference, o OpenOptions) (*Image, error) {
+	img, err := s.open(ctx, ref, o)
+	return img, explain(ref, err)
+}
+
+// explain adds which image an error is about, and the next step.
+func explain(ref Reference, err error) error {
 	if err == nil {
-		return img, nil
+		return nil
 	}
 	err = fmt.Errorf("image %s: %w", ref, err)
 	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		err = fault.WithHint(err, "make room, or put the cache elsewhere by XDG_CACHE_HOME; nothing of the image was kept")
+	case full(err):
+		err = fault.WithHint(err, "make room (bulkhead image gc), or put the cache elsewhere by XDG_CACHE_HOME; nothing of the image was kept")
 	case errors.Is(err, ErrHostile) && fault.Hint(err) == "":
 		err = fault.WithHint(err, "nothing was run or kept; ask whoever made the image")
 	}
-	return nil, err
+	return err
 }
 
-func (s *Store) open(ctx context.Context, ref Reference) (*Image, error) {
-	switch ref.kind {
-	case kindLayout:
+func (s *Store) open(ctx context.Context, ref Reference, o OpenOptions) (*Image, error) {
+	here, err := ParsePlatform("")
+	if err != nil {
+		return nil, err
+	}
+	if ref.kind == kindNamed {
+		return s.openNamed(ctx, ref, o, here)
+	}
+	lock, err := s.lock(ctx, unix.LOCK_SH)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if ref.kind == kindLayout {
 		l := layout{ref.path}
-		d, err := l.find(ref.tag)
+		d, err := l.find(ref.tag, here)
 		if err != nil {
 			return nil, fault.WithHint(err, hintOr(err, "give a folder with oci-layout and index.json: oci:DIR[:TAG]"))
 		}
-		c, err := l.read(d)
-		if err != nil {
-			return nil, err
-		}
-		return s.root(ctx, c)
-	default:
-		a, err := openArchive(ref.path)
-		if err != nil {
-			return nil, err
-		}
-		defer a.close()
-		i, err := a.find(ref.tag)
-		if err != nil {
-			return nil, err
-		}
-		c, err := a.read(i)
+		c, err := l.read(d, here)
 		if err != nil {
 			return nil, err
 		}
 		return s.root(ctx, c)
 	}
+	a, err := openArchive(ref.path)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	i, err := a.find(ref.tag)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.read(i, here)
+	if err != nil {
+		return nil, err
+	}
+	return s.root(ctx, c)
+}
+
+// openNamed opens an image of the store, and pulls it before as o says.
+func (s *Store) openNamed(ctx context.Context, ref Reference, o OpenOptions, here v1.Platform) (*Image, error) {
+	if o.Always {
+		if _, err := s.pull(ctx, ref, PullOptions{Platform: here, Progress: o.Progress}); err != nil {
+			return nil, err
+		}
+	}
+	for pulled := o.Always; ; pulled = true {
+		img, err := s.openRecord(ctx, ref, here)
+		if !errors.Is(err, ErrUnknown) || pulled {
+			return img, err
+		}
+		if o.Never {
+			return nil, fault.WithHint(err, "pull it: bulkhead image pull "+ref.String())
+		}
+		if _, err := s.pull(ctx, ref, PullOptions{Platform: here, Progress: o.Progress}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Store) openRecord(ctx context.Context, ref Reference, here v1.Platform) (*Image, error) {
+	lock, err := s.lock(ctx, unix.LOCK_SH)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	found, err := s.Find(ref.text)
+	if err != nil {
+		return nil, err
+	}
+	c, err := layout{s.dir}.read(found[0].Manifest, here)
+	if err != nil {
+		return nil, err
+	}
+	return s.root(ctx, c)
 }
 
 // hintOr keeps a hint that is more exact.
@@ -110,10 +172,11 @@ func hintOr(err error, hint string) string {
 	return hint
 }
 
+func (s *Store) rootsDir() string { return filepath.Join(s.dir, "roots") }
+
 // root returns an image's root file system, which it unpacks unless that is done.
 func (s *Store) root(ctx context.Context, c *content) (*Image, error) {
-	// What is in an image may be secret, and no user of the host may run it.
-	roots := filepath.Join(s.dir, "roots")
+	roots := s.rootsDir()
 	if err := os.MkdirAll(roots, 0o700); err != nil {
 		return nil, err
 	}

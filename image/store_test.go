@@ -34,7 +34,7 @@ func (s *Store) openText(t *testing.T, text string) (*Image, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := s.Open(t.Context(), ref)
+	img, err := s.Open(t.Context(), ref, OpenOptions{})
 	if err == nil {
 		t.Cleanup(img.Close)
 	}
@@ -165,7 +165,7 @@ func TestOpenAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			img, err := s.Open(t.Context(), ref)
+			img, err := s.Open(t.Context(), ref, OpenOptions{})
 			if err != nil {
 				t.Error(err)
 				return
@@ -214,7 +214,7 @@ func TestOpenEnds(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Open(over, ref); !errors.Is(err, context.Canceled) {
+	if _, err := s.Open(over, ref, OpenOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that is over: %v", err)
 	}
 	started, release := make(chan string), make(chan struct{})
@@ -249,7 +249,7 @@ func TestRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := filepath.Dir(img.Root.Dir)
-	if err := remove(root); !errors.Is(err, errInUse) {
+	if err := remove(root); !errors.Is(err, ErrInUse) {
 		t.Errorf("in use: %v", err)
 	}
 	checkSmall(t, img)

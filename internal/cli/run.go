@@ -38,6 +38,7 @@ type runFlags struct {
 	file        string
 	config      string
 	image       string
+	pull        string
 	allow       []string
 	limits      limitFlags
 	detach      bool
@@ -73,6 +74,7 @@ not found.`,
   bulkhead run --allow pypi.org --allow files.pythonhosted.org -- pip download six
   bulkhead run --memory 512m --cpus 1 --disk 64m --output-limit 16m -- python3 -c 'print(6 * 7)'
   bulkhead run --detach --name dev -v ./work:/work && bulkhead exec -it dev bash
+  bulkhead run --image debian:12 -- cat /etc/os-release
   bulkhead run --image docker-archive:app.tar
   bulkhead run -f pod.yaml --image host`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -98,11 +100,13 @@ not found.`,
 	f.limits.register(cmd)
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
 	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
-	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain), oci:DIR[:TAG] or docker-archive:FILE; with -f it replaces the pod's image")
+	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain), NAME[:TAG|@DIGEST] of a registry, oci:DIR[:TAG] or docker-archive:FILE; with -f it replaces the pod's image")
+	fl.StringVar(&f.pull, "pull", "", "ask the registry for the image: missing (default), always or never; with -f the pod's imagePullPolicy says it")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "keep the sandbox in the background, for exec, cp and logs; without a command it waits")
 	fl.StringVar(&f.name, "name", "", "name of a detached sandbox (default: made up)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "let the command reach HOST[:PORT] through a proxy (port: 443; *.DOMAIN, addresses and networks too)")
 	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions([]string{"gvisor", "runc"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("pull", cobra.FixedCompletions(pullPolicies(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("min-boundary", cobra.FixedCompletions([]string{"shared-kernel", "user-kernel", "virtual-machine"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -175,7 +179,7 @@ func (f runFlags) request(ctx context.Context, s Streams, args []string) (req ru
 	if err != nil {
 		return req, nil, err
 	}
-	if root, err = openRoot(ctx, f.image, f.user); err != nil {
+	if root, err = openRoot(ctx, s, source{f.image, f.user, f.pull}); err != nil {
 		return req, nil, err
 	}
 	if args = root.command(args); len(args) == 0 && !f.detach {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/docker/go-units"
+
 	"github.com/bulkhead-dev/bulkhead/image"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -28,35 +30,70 @@ type rootfs struct {
 	dir   string       // working directory; empty: the guest agent's choice
 }
 
-// openRoot prepares the root file system that ref names. user is who runs, as
-// docker writes it; empty: the image's own user.
-func openRoot(ctx context.Context, ref, user string) (*rootfs, error) {
-	cache, err := cacheDir()
-	if err != nil {
-		return nil, err
+// pullPolicies are the values of --pull, as docker has them.
+func pullPolicies() []string { return []string{"missing", "always", "never"} }
+
+// source says which root file system is wanted.
+type source struct {
+	ref  string // empty: the host's toolchain
+	user string // who runs, as docker writes it; empty: the image's own user
+	pull string // one of pullPolicies; empty: missing
+}
+
+// guestBinary finds the guest agent and the cache folder, which root file systems
+// are made with.
+func guestBinary() (cache, guest string, err error) {
+	if cache, err = cacheDir(); err != nil {
+		return "", "", err
 	}
-	guest := companion("bulkhead-guest")
-	if guest == "" {
-		return nil, fault.WithHint(fmt.Errorf("bulkhead-guest not found: %w", sandbox.ErrUnavailable),
+	if guest = companion("bulkhead-guest"); guest == "" {
+		return "", "", fault.WithHint(fmt.Errorf("bulkhead-guest not found: %w", sandbox.ErrUnavailable),
 			"put it beside the bulkhead binary or on PATH (`make build` puts it into bin/)")
 	}
-	if ref == "" || ref == imageHost {
-		return hostRoot(ctx, cache, guest, user)
-	}
-	parsed, err := image.ParseReference(ref)
+	return cache, guest, nil
+}
+
+// openRoot prepares a root file system.
+func openRoot(ctx context.Context, s Streams, from source) (*rootfs, error) {
+	cache, guest, err := guestBinary()
 	if err != nil {
 		return nil, err
 	}
-	img, err := image.NewStore(cache, guest).Open(ctx, parsed)
+	if from.ref == "" || from.ref == imageHost {
+		return hostRoot(ctx, cache, guest, from.user)
+	}
+	if from.pull != "" && !slices.Contains(pullPolicies(), from.pull) {
+		return nil, runUsage(fmt.Sprintf("unknown --pull %q", from.pull), "it is one of "+strings.Join(pullPolicies(), ", "))
+	}
+	parsed, err := image.ParseReference(from.ref)
 	if err != nil {
 		return nil, err
 	}
-	r, err := imageRoot(img, user)
+	tell, done := loading(s, parsed)
+	img, err := image.NewStore(cache, guest).Open(ctx, parsed, image.OpenOptions{Always: from.pull == "always", Never: from.pull == "never", Progress: tell})
+	done()
+	if err != nil {
+		return nil, err
+	}
+	r, err := imageRoot(img, from.user)
 	if err != nil {
 		img.Close()
 		return nil, fmt.Errorf("image %s: %w", parsed, err)
 	}
 	return r, nil
+}
+
+// loading shows on a terminal how far the loading of an image is.
+func loading(s Streams, ref image.Reference) (tell image.Progress, done func()) {
+	p := newProgress(s.Err)
+	p.say("unpacking %s", ref)
+	return func(n, total int64) {
+		if n < total {
+			p.say("loading %s: %s of %s", ref, units.HumanSize(float64(n)), units.HumanSize(float64(total)))
+		} else {
+			p.say("unpacking %s", ref)
+		}
+	}, p.done
 }
 
 // hostRoot is the host's toolchain.

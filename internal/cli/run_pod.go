@@ -45,11 +45,7 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (req
 	if err != nil {
 		return req, nil, refused(plan, err)
 	}
-	ref := f.image
-	if ref == "" {
-		ref = container.Image
-	}
-	if root, err = openRoot(ctx, ref, ""); err != nil {
+	if root, err = openRoot(ctx, s, f.podSource(container)); err != nil {
 		return req, nil, err
 	}
 	if root.spec.Limits, err = f.limits.of(s, engine, container.Resources.Limits); err != nil {
@@ -173,6 +169,13 @@ func (f runFlags) podSpec(root *rootfs, pod *corev1.Pod, c corev1.Container, arg
 		return cmd, err
 	}
 	return cmd, podUser(spec, pod, c)
+}
+
+// podSource is a container's image. Its pull policy is the kubelet's, except that
+// a tag latest is not asked for each time.
+func (f runFlags) podSource(c corev1.Container) source {
+	pull := map[corev1.PullPolicy]string{corev1.PullAlways: "always", corev1.PullNever: "never"}[c.ImagePullPolicy]
+	return source{ref: cmp.Or(f.image, c.Image), pull: cmp.Or(f.pull, pull)}
 }
 
 // podCommand is what a container runs: its command replaces the image's entry
