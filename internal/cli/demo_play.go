@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/engine/runc"
 	"github.com/bulkhead-dev/bulkhead/internal/demo"
@@ -114,9 +116,13 @@ func (p *play) check(ctx context.Context) error {
 // refusal asks for the code interpreter by the default route, the way
 // `bulkhead run` does. Nothing here gives the boundary, so that nothing may run.
 func (p *play) refusal(ctx context.Context) error {
-	f := runFlags{file: demoInterpreter, image: imageHost}
-	p.act("The default route", "bulkhead run -f "+demoInterpreter+" --image host")
-	_, _, err := f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, []string{demoProgram})
+	args := []string{"-f", demoInterpreter, "--image", imageHost}
+	p.act("The default route", "bulkhead run "+strings.Join(args, " "))
+	f, err := parseRunFlags(args)
+	if err != nil {
+		return err
+	}
+	_, _, err = f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, []string{demoProgram})
 	if err == nil {
 		return errors.New("the default route was to be refused here, and was not")
 	}
@@ -128,10 +134,26 @@ func (p *play) refusal(ctx context.Context) error {
 	return nil
 }
 
+// demoWaived are the flags of `bulkhead run` with the waiver. Without root the
+// manifest's limits cannot all be held.
+func demoWaived(program string) []string {
+	return []string{"-f", demoInterpreter, "--config", demoWaiver, "--image", imageHost, "--limits", bestEffortLimits, "-v", program + ":" + demoProgram}
+}
+
+func parseRunFlags(args []string) (f runFlags, err error) {
+	cmd := &cobra.Command{}
+	f.register(cmd)
+	err = cmd.ParseFlags(args)
+	return f, err
+}
+
 // request is what `bulkhead run` with the waiver makes of the manifest. notes
 // are what it says on standard error.
 func (p *play) request(ctx context.Context) (req runner.Request, notes string, err error) {
-	f := runFlags{file: demoInterpreter, config: demoWaiver, image: imageHost, volumes: []string{p.program + ":" + demoProgram}}
+	f, err := parseRunFlags(demoWaived(p.program))
+	if err != nil {
+		return req, "", err
+	}
 	var said bytes.Buffer
 	req, _, err = f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: &said}, []string{demoProgram})
 	return req, said.String(), err
@@ -140,14 +162,17 @@ func (p *play) request(ctx context.Context) (req runner.Request, notes string, e
 // sandboxed runs the hostile program by the waiver.
 func (p *play) sandboxed(ctx context.Context) error {
 	p.act("By the waiver, with a hostile program in the place of model-written code",
-		"bulkhead run -f "+demoInterpreter+" --config "+demoWaiver+" --image host -v bulkhead-hostile:"+demoProgram+" -- "+demoProgram)
+		"bulkhead run "+strings.Join(demoWaived("bulkhead-hostile"), " ")+" -- "+demoProgram)
 	req, notes, err := p.request(ctx)
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(p.out, notes)
-	first, _, _ := strings.Cut(notes, "\n")
-	p.report.Waiver = strings.TrimPrefix(first, "bulkhead: ")
+	for note := range strings.Lines(notes) {
+		if strings.Contains(note, "below the default route") {
+			p.report.Waiver = strings.TrimPrefix(strings.TrimSpace(note), "bulkhead: ")
+		}
+	}
 	if p.report.Sandbox, err = p.observe(ctx, req, "sandbox"); err != nil {
 		return err
 	}

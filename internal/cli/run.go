@@ -85,6 +85,12 @@ not found.`,
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return runUsage(err.Error(), "see `bulkhead run --help`")
 	})
+	f.register(cmd)
+	return cmd
+}
+
+// register declares the flags of cmd. The command in the sandbox has its own.
+func (f *runFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.SetInterspersed(false)
 	fl.StringVar(&f.engine, "engine", "", "engine: gvisor or runc (default: the first that gives the boundary here)")
@@ -108,7 +114,6 @@ not found.`,
 	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions([]string{"gvisor", "runc"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("pull", cobra.FixedCompletions(pullPolicies(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("min-boundary", cobra.FixedCompletions([]string{"shared-kernel", "user-kernel", "virtual-machine"}, cobra.ShellCompDirectiveNoFileComp))
-	return cmd
 }
 
 // runErrorCode gives Bulkhead's own failures the code 125, bad input included:
