@@ -151,7 +151,9 @@ func (a *archive) read(i archived, p v1.Platform) (*content, error) {
 			return nil, fmt.Errorf("layer %d: %w", n+1, err)
 		}
 		c.layers[n].size = r.Size()
-		c.layers[n].open = func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
+		c.layers[n].open = func() (io.ReadCloser, error) {
+			return io.NopCloser(io.NewSectionReader(r, 0, r.Size())), nil
+		}
 	}
 	return c, nil
 }
