@@ -22,6 +22,8 @@ type Reader struct {
 	// Render makes manifests of a chart or kustomization. nil takes the files of
 	// such a folder as they stand.
 	Render func(ctx context.Context, unit Unit) Batch
+	// Skip is a folder that is not walked into; "" for none.
+	Skip string
 	// Progress is told how many of how many files were read; from one goroutine
 	// at a time. nil is told nothing.
 	Progress func(done, all int)
@@ -58,6 +60,9 @@ type Set struct {
 // error; the rest is still read.
 func (r Reader) ReadAll(ctx context.Context, paths []string) Set {
 	w := &walker{render: r.Render != nil, real: map[string]string{}}
+	if r.Skip != "" {
+		w.skip = resolve(r.Skip)
+	}
 	for _, path := range paths {
 		w.named(path)
 	}
@@ -171,6 +176,7 @@ type walker struct {
 	sources []source
 	render  bool
 	stdin   bool
+	skip    string            // resolved; "" for none
 	real    map[string]string // resolved folder -> name by which it was walked
 }
 
@@ -233,6 +239,9 @@ func (w *walker) dir(path string) {
 	if abs, err := filepath.Abs(resolved); err == nil {
 		resolved = abs
 	}
+	if resolved == w.skip {
+		return
+	}
 	if first, ok := w.real[resolved]; ok {
 		if strings.HasPrefix(path, first+string(filepath.Separator)) || path == first {
 			w.fail(path, "symbolic link loop: it leads back to "+first, "remove the link, or name the folders that you mean")
@@ -253,6 +262,17 @@ func (w *walker) dir(path string) {
 	for _, e := range entries {
 		w.entry(filepath.Join(path, e.Name()), e)
 	}
+}
+
+// resolve returns a path without links, as far as it exists.
+func resolve(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return path
 }
 
 func (w *walker) entry(path string, e fs.DirEntry) {

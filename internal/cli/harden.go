@@ -23,7 +23,7 @@ import (
 // hardenFlags are the flags of harden.
 type hardenFlags struct {
 	diff, write, explain bool
-	outDir               string
+	outDir, kustomize    string
 	all                  bool
 	output, failOn       string
 	config               string
@@ -45,7 +45,9 @@ cannot be edited safely (a template, an anchor shared with others) stays as it
 is, and is named with the reason.
 
 It shows a diff and writes nothing, unless --write (each file is replaced as a
-whole or not at all) or --out-dir is given. What only a person can decide is said
+whole or not at all), --out-dir or --kustomize is given. With --kustomize DIR the
+sources stay as they are, and DIR becomes an overlay of them: patches, and the
+policies as resources, built and compared before they count. What only a person can decide is said
 on standard error, with the next step.
 
 Exit code:
@@ -57,6 +59,7 @@ Exit code:
   bulkhead harden --explain deploy/agent.yaml
   bulkhead harden --write deploy/
   bulkhead harden --out-dir hardened deploy/
+  bulkhead harden --kustomize deploy/hardened deploy/base && kubectl apply -k deploy/hardened
   bulkhead harden deploy/ | git apply`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -69,12 +72,13 @@ Exit code:
 	cmd.Flags().BoolVar(&f.diff, "diff", false, "show a unified diff and write nothing (the default)")
 	cmd.Flags().BoolVar(&f.write, "write", false, "rewrite the files, each as a whole or not at all")
 	cmd.Flags().StringVar(&f.outDir, "out-dir", "", "write what changes into this folder, and leave the files as they are")
+	cmd.Flags().StringVar(&f.kustomize, "kustomize", "", "make this folder a kustomize overlay of what is hardened, and leave that as it is")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "tell each change: the rule, before and after, what may break and how that shows")
 	cmd.Flags().BoolVar(&f.all, "all", false, "change also workloads that show nothing of an LLM")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "output format: text or json")
 	cmd.Flags().StringVar(&f.failOn, "fail-on", "error", "least severity that makes the exit code 1: error, warning or info")
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration file (default: bulkhead.yaml here or in a parent folder)")
-	cmd.MarkFlagsMutuallyExclusive("diff", "write", "out-dir")
+	cmd.MarkFlagsMutuallyExclusive("diff", "write", "out-dir", "kustomize")
 	f.inputs.add(cmd)
 	complete(cmd, "output", "text", "json")
 	complete(cmd, "fail-on", "error", "warning", "info")
@@ -88,7 +92,11 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 	if err := oneOf("fail-on", f.failOn, "error", "warning", "info"); err != nil {
 		return err
 	}
-	h := &hardening{texts: map[string][]byte{}}
+	if err := f.overlayFolder(paths); err != nil {
+		return err
+	}
+	f.inputs.skip = f.kustomize
+	h := &hardening{texts: map[string][]byte{}, all: f.all, kept: f.keptUnit}
 	if slices.Contains(paths, "-") {
 		text, err := readStdin(s.In)
 		if err != nil {
@@ -102,15 +110,20 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 	}
 	in.warn(s.Err)
 	h.input = in
-	if err := h.rewrite(f.all); err != nil {
-		return err
-	}
-	if f.write || f.outDir != "" {
+	if f.kustomize != "" {
+		err = h.overlay(ctx, f, paths)
+	} else if err = h.rewrite(); err == nil && (f.write || f.outDir != "") {
 		h.save(paths, f.outDir)
 	}
-	result, err := h.result(f.all)
 	if err != nil {
 		return err
+	}
+	result, err := h.result()
+	if err != nil {
+		return err
+	}
+	for _, line := range h.said {
+		fmt.Fprintf(s.Err, "bulkhead: %s\n", report.Plain(line))
 	}
 	if err := f.print(s, result); err != nil {
 		return fault.WithCode(fmt.Errorf("writing: %w", err), fault.Usage)
@@ -142,10 +155,14 @@ func readStdin(r io.Reader) ([]byte, error) {
 
 // hardening is the work of one call.
 type hardening struct {
-	input   input
+	input input
+	all   bool // also workloads that show nothing of an LLM
+	// kept says why what a unit renders to is not changed; "" where it is.
+	kept    func(manifest.Unit) string
 	plans   []harden.Plan
 	texts   map[string][]byte // of files with changes, as they were read
 	files   []rewritten       // that change
+	said    []string          // about what is written, for standard error
 	refused []*manifest.Error
 	after   decide.Outcome // of what the files will be
 	// accounts and egress are what is put around the workloads, the first of the
@@ -162,15 +179,10 @@ type rewritten struct {
 }
 
 // rewrite plans the changes, makes them in memory and judges the result.
-func (h *hardening) rewrite(all bool) error {
-	if err := h.surround(all); err != nil {
+func (h *hardening) rewrite() error {
+	if err := h.plan(); err != nil {
 		return err
 	}
-	plans, err := harden.Plans(h.input.outcome, all)
-	if err != nil {
-		return err
-	}
-	h.plans = harden.WithAccounts(plans, h.accounts, h.input.outcome)
 	edits := harden.Edits(h.plans)
 	objects := map[string][]*manifest.Object{} // of what the files will be
 	for _, path := range slices.Sorted(maps.Keys(edits)) {
@@ -196,7 +208,33 @@ func (h *hardening) rewrite(all bool) error {
 			seen[o.File]++
 		}
 	}
-	return h.judge(now, all)
+	if err := h.judge(now); err != nil {
+		return err
+	}
+	for _, set := range h.sets() {
+		for _, f := range set.Files {
+			h.add(f, set.Workload.File)
+		}
+	}
+	return nil
+}
+
+// plan says what is to change in what was read.
+func (h *hardening) plan() error {
+	if err := h.surround(); err != nil {
+		return err
+	}
+	plans, err := harden.Plans(h.input.outcome, h.all)
+	if err != nil {
+		return err
+	}
+	h.plans = harden.WithAccounts(plans, h.accounts, h.input.outcome)
+	for i := range h.plans {
+		if u := h.plans[i].Decision.Workload.Unit; u != nil && h.kept(*u) != "" {
+			h.plans[i].Kept = h.kept(*u)
+		}
+	}
+	return nil
 }
 
 // text returns a file as it is now; Rewrite sees whether it is what was read.
@@ -221,7 +259,7 @@ func (h *hardening) keep() {
 }
 
 // result is what is reported.
-func (h *hardening) result(all bool) (report.Hardening, error) {
+func (h *hardening) result() (report.Hardening, error) {
 	out := report.Hardening{Workloads: []report.Hardened{}, Files: []report.Diff{}, Refused: []report.Notice{}}
 	planned := map[*manifest.Object]harden.Plan{}
 	for _, p := range h.plans {
@@ -231,7 +269,7 @@ func (h *hardening) result(all bool) (report.Hardening, error) {
 		was := h.input.outcome.Decisions[i]
 		p, ok := planned[was.Workload.Object]
 		switch {
-		case !ok && was.Row.RiskClass == risk.None && !all:
+		case !ok && was.Row.RiskClass == risk.None && !h.all:
 			continue
 		case !ok:
 			p = harden.Plan{Decision: was}
@@ -265,7 +303,7 @@ func (f hardenFlags) print(s Streams, h report.Hardening) error {
 	switch {
 	case f.explain:
 		err = report.WriteHardeningExplained(s.Out, h, coloured(s.Out))
-	case f.write, f.outDir != "":
+	case f.write, f.outDir != "", f.kustomize != "":
 		for _, d := range h.Files {
 			if d.Written != "" {
 				fmt.Fprintln(s.Out, report.Plain(d.Written))

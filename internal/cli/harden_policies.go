@@ -15,38 +15,42 @@ import (
 
 // surround makes the policy set of the input, and judges the input with it: a
 // workload whose egress is limited may need less of its boundary.
-func (h *hardening) surround(all bool) (err error) {
-	if h.accounts, err = harden.Accounts(h.input.outcome, all); err != nil {
+func (h *hardening) surround() (err error) {
+	if h.accounts, err = harden.Accounts(h.input.outcome, h.all); err != nil {
 		return err
 	}
-	if h.egress, err = harden.Egress(h.input.outcome, all); err != nil {
+	if h.egress, err = harden.Egress(h.input.outcome, h.all); err != nil {
 		return err
 	}
+	h.accounts, h.egress = slices.DeleteFunc(h.accounts, h.elsewhere), slices.DeleteFunc(h.egress, h.elsewhere)
 	h.input.outcome, err = h.input.decider.Decide(append(slices.Clone(h.input.objects), objectsOf(h.egress)...))
 	return err
 }
 
 // judge judges what the files will be, with the policy set around it. Its comments
 // name lines as they will be.
-func (h *hardening) judge(now []*manifest.Object, all bool) error {
+func (h *hardening) judge(now []*manifest.Object) error {
 	h.accounts = slices.DeleteFunc(h.accounts, h.unused)
 	alone, err := h.input.decider.Decide(now)
 	if err != nil {
 		return err
 	}
-	if h.egress, err = harden.Egress(alone, all); err != nil {
+	if h.egress, err = harden.Egress(alone, h.all); err != nil {
 		return err
 	}
+	h.egress = slices.DeleteFunc(h.egress, h.elsewhere)
 	around := append(objectsOf(h.accounts), objectsOf(h.egress)...)
-	if h.after, err = h.input.decider.Decide(append(slices.Clone(now), around...)); err != nil {
-		return err
-	}
-	for _, set := range append(slices.Clone(h.accounts), h.egress...) {
-		for _, f := range set.Files {
-			h.add(f, set.Workload.File)
-		}
-	}
-	return nil
+	h.after, err = h.input.decider.Decide(append(slices.Clone(now), around...))
+	return err
+}
+
+// sets are what is put around the workloads.
+func (h *hardening) sets() []harden.PolicySet { return append(slices.Clone(h.accounts), h.egress...) }
+
+// elsewhere reports whether the workload of a set comes out of a unit that stays as
+// it is.
+func (h *hardening) elsewhere(set harden.PolicySet) bool {
+	return set.Workload.Unit != nil && h.kept(*set.Workload.Unit) != ""
 }
 
 // unused reports whether the account of a set is nobody's, because its workload
@@ -58,7 +62,7 @@ func (h *hardening) unused(set harden.PolicySet) bool {
 
 // around are the policy sets of a workload, by its place among the decisions.
 func (h *hardening) around(index int) []harden.PolicySet {
-	return slices.DeleteFunc(append(slices.Clone(h.accounts), h.egress...), func(s harden.PolicySet) bool { return s.Index != index })
+	return slices.DeleteFunc(h.sets(), func(s harden.PolicySet) bool { return s.Index != index })
 }
 
 // add adds a new file beside that of a workload, if it is not there. One of the

@@ -20,6 +20,7 @@ type inputFlags struct {
 	set           []string
 	remote        bool // kustomizations may have resources from the network
 	renderTimeout time.Duration
+	skip          string // a folder that is not read
 	cluster       clusterFlags
 }
 
@@ -48,20 +49,11 @@ func (f inputFlags) read(ctx context.Context, s Streams, paths []string, own []m
 	if f.renderTimeout <= 0 {
 		return manifest.Set{}, usageError(errors.New("--render-timeout is not above zero"), "give a time such as 30s")
 	}
-	k := kube{limits: manifest.DefaultLimits(), timeout: f.renderTimeout, remote: f.remote}
-	for _, v := range f.values {
-		k.render = append(k.render, "--values="+v)
-	}
-	for _, v := range f.set {
-		k.render = append(k.render, "--set="+v)
-	}
-	if f.remote {
-		k.render = append(k.render, "--kustomize-remote")
-	}
+	k := f.kube()
 	line := newProgress(s.Err)
 	defer line.done()
 	reader := manifest.Reader{
-		Limits: k.limits, Stdin: s.In, Render: k.unit,
+		Limits: k.limits, Stdin: s.In, Render: k.unit, Skip: f.skip,
 		Progress: func(done, all int) { line.say("reading: %d of %d", done, all) },
 	}
 	set := reader.ReadAll(ctx, paths)
@@ -73,4 +65,19 @@ func (f inputFlags) read(ctx context.Context, s Streams, paths []string, own []m
 	set.Objects = append(set.Objects, batch.Objects...)
 	set.Errors = append(set.Errors, batch.Errors...)
 	return set, err
+}
+
+// kube returns what renders by these flags.
+func (f inputFlags) kube() kube {
+	k := kube{limits: manifest.DefaultLimits(), timeout: f.renderTimeout, remote: f.remote}
+	for _, v := range f.values {
+		k.render = append(k.render, "--values="+v)
+	}
+	for _, v := range f.set {
+		k.render = append(k.render, "--set="+v)
+	}
+	if f.remote {
+		k.render = append(k.render, "--kustomize-remote")
+	}
+	return k
 }

@@ -70,9 +70,6 @@ func Plans(out decide.Outcome, all bool) ([]Plan, error) {
 
 // kept says why an object is not rewritten; "" where it is.
 func kept(d decide.Decision) string {
-	if u := d.Workload.Unit; u != nil {
-		return "it is rendered by the " + string(u.Form) + " " + u.Path
-	}
 	if slices.ContainsFunc(d.Pods, func(w *manifest.Workload) bool { return w.Assembled }) {
 		return "its pods are put together from fields of " + d.Row.Kind + ", of which not every field of a pod is one: set what its controller takes"
 	}

@@ -178,25 +178,19 @@ func sum(text []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// Edited returns what the objects of plans are after the changes, by the object.
-func Edited(plans []Plan) (map[*manifest.Object]map[string]any, error) {
-	out := map[*manifest.Object]map[string]any{}
-	for _, p := range plans {
-		if p.Kept != "" {
-			continue
-		}
-		var changes []manifest.Change
-		for _, c := range p.Changes {
-			changes = append(changes, c.Change)
-		}
-		o := p.Decision.Workload.Object
-		value, err := manifest.Changed(o, changes)
-		if err != nil {
-			return nil, fmt.Errorf("%s/%s: %w", o.Kind, o.Name, err)
-		}
-		out[o] = value
+// Edited returns the object as it will be. Its positions are those of the source.
+func (p Plan) Edited() (*manifest.Object, error) {
+	var changes []manifest.Change
+	for _, c := range p.Changes {
+		changes = append(changes, c.Change)
 	}
-	return out, nil
+	o := *p.Decision.Workload.Whole()
+	value, err := manifest.Changed(&o, changes)
+	if err != nil {
+		return nil, fmt.Errorf("%s/%s: %w", o.Kind, o.Name, err)
+	}
+	o.Value = value
+	return &o, nil
 }
 
 // Same reports whether an object that kustomize wrote is the one that was meant:

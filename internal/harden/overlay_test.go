@@ -150,10 +150,13 @@ func TestOverlayOfOddNames(t *testing.T) {
 				t.Errorf("%q: %s is not marked, or lies elsewhere", name, f.Path)
 			}
 		}
-		want, _ := harden.Edited(was.plans)
 		got := identities(build(t, dir))
-		for o, value := range want {
-			if !harden.Same(value, got[identity{o.APIVersion, o.Kind, o.Namespace, o.Name}]) {
+		for _, p := range was.plans {
+			o, err := p.Edited()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !harden.Same(o.Value, got[identity{o.APIVersion, o.Kind, o.Namespace, o.Name}]) {
 				t.Errorf("%q: %s is not what was meant", name, o.Name)
 			}
 		}

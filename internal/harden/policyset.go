@@ -57,7 +57,7 @@ func sets(out decide.Outcome, all bool, step func(*builder) error) ([]PolicySet,
 	names := map[string]bool{}
 	var sets []PolicySet
 	for i, d := range out.Decisions {
-		if d.Row.RiskClass == risk.None && !all || d.Row.Name == "" || d.Workload.Unit != nil {
+		if d.Row.RiskClass == risk.None && !all || d.Row.Name == "" {
 			continue
 		}
 		b := &builder{network: n, decision: d, names: names, set: PolicySet{Workload: d.Workload.Object, Index: i}}
@@ -161,6 +161,9 @@ func (b *builder) behind(p decide.Named) string {
 func (b *builder) place(file string, line int) string {
 	if rel, err := filepath.Rel(filepath.Dir(b.set.Workload.File), file); err == nil {
 		file = rel
+	}
+	if b.set.Workload.Unit != nil {
+		return filepath.ToSlash(file) // lines are those of what it renders to
 	}
 	return fmt.Sprintf("%s:%d", filepath.ToSlash(file), line)
 }

@@ -17,6 +17,7 @@ import (
 type renderFlags struct {
 	values render.Values
 	remote bool
+	any    bool
 	memory int64
 }
 
@@ -42,6 +43,7 @@ Exit code: 0, or 2 where nothing could be written.`,
 	cmd.Flags().StringArrayVar(&f.values.Files, "values", nil, "file with values for the chart (repeatable)")
 	cmd.Flags().StringArrayVar(&f.values.Set, "set", nil, "a value for the chart, KEY=VALUE (repeatable)")
 	cmd.Flags().BoolVar(&f.remote, "kustomize-remote", false, "let a kustomization have resources from the network")
+	cmd.Flags().BoolVar(&f.any, "kustomize-any-file", false, "let a kustomization have files from outside of its folder")
 	cmd.Flags().Int64Var(&f.memory, "memory", 1<<30, "bytes of memory, past which it ends")
 	return cmd
 }
@@ -63,7 +65,7 @@ func (f renderFlags) run(ctx context.Context, s Streams, form, path string) erro
 	if form == "chart" {
 		files, err = render.Chart(ctx, path, f.values)
 	} else {
-		files, err = render.Kustomization(path)
+		files, err = render.Kustomization(path, f.any)
 	}
 	if err != nil {
 		err = w.Problem(kubewire.Problem{File: path, Reason: err.Error(), Hint: render.Hint(err)})

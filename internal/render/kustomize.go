@@ -17,10 +17,13 @@ import (
 // Kustomization renders a folder with a kustomization. Each kustomization may
 // load files from its own folder only; generators and transformers that are
 // programs, and Helm charts, are refused. Without the network (see Offline)
-// remote resources fail.
-func Kustomization(dir string) ([]File, error) {
+// remote resources fail. anyFile takes files from everywhere.
+func Kustomization(dir string, anyFile bool) ([]File, error) {
 	options := krusty.MakeDefaultOptions()
 	options.LoadRestrictions = types.LoadRestrictionsRootOnly
+	if anyFile {
+		options.LoadRestrictions = types.LoadRestrictionsNone
+	}
 	options.PluginConfig = types.DisabledPluginConfig()
 	out, err := krusty.MakeKustomizer(options).Run(withOrigins{filesys.MakeFsOnDisk()}, dir)
 	if err != nil {
