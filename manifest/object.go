@@ -71,7 +71,7 @@ func (o *Object) lean(doc document) *Object {
 	at := o.marks[0]
 	at.end = 1
 	o.Value, o.marks = nil, []mark{at}
-	o.text = document{bytes.Clone(doc.text), doc.line}
+	o.text = document{text: bytes.Clone(doc.text), line: doc.line}
 	return o
 }
 

@@ -47,7 +47,7 @@ type entry struct {
 // readPlain returns the mapping that the document is; false: ask the library.
 func readPlain(doc document, names *names, limits Limits) (map[string]any, []mark, bool) {
 	n := len(doc.text)
-	if n == 0 || doc.text[n-1] != '\n' {
+	if n == 0 || doc.text[n-1] != '\n' || doc.column > 0 {
 		return nil, nil, false
 	}
 	for _, c := range doc.text {

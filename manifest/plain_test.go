@@ -179,7 +179,7 @@ func TestLean(t *testing.T) {
 	if len(b.Errors) > 0 || len(b.Objects) != 3 {
 		t.Fatalf("%d objects, %v", len(b.Objects), b.Errors)
 	}
-	for i, lean := range []bool{false, true, false} {
+	for i, lean := range []bool{false, true, true} {
 		o := b.Objects[i]
 		if (o.Value == nil) != lean {
 			t.Errorf("%s: value %v, lean %t", o.Kind, o.Value, lean)

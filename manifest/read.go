@@ -61,7 +61,7 @@ func read(file string, r io.Reader, limits Limits, large *sync.Mutex) Batch {
 		at := Position{Line: doc.line}
 		switch {
 		case errors.Is(err, errTooLarge):
-			b.fail(at, splitIt, "document is larger than %d MiB", limits.DocumentBytes>>20)
+			b.fail(at, splitIt, "document of %d MiB; at most %d MiB are read", doc.size>>20, limits.DocumentBytes>>20)
 			continue
 		case err != nil:
 			b.fail(Position{}, "check that the file can be read", "reading: %v", err)
@@ -69,15 +69,18 @@ func read(file string, r io.Reader, limits Limits, large *sync.Mutex) Batch {
 		case n >= limits.Documents:
 			b.fail(at, "split the file", "more than %d documents", limits.Documents)
 			return b.Batch
-		case len(doc.text) > limits.Values && values(doc.text) > limits.Values:
-			b.fail(at, splitIt, "document has more than %d values", limits.Values)
-			continue
 		}
 		if reason := notText(doc.text); reason != "" {
 			b.fail(Position{}, "name manifests only: YAML or JSON in UTF-8", "%s", reason)
 			return b.Batch
 		}
-		b.document(doc)
+		switch {
+		case b.asList(doc):
+		case len(doc.text) > limits.Values && values(doc.text) > limits.Values:
+			b.fail(at, splitIt, "document has more than %d values", limits.Values)
+		default:
+			b.document(doc)
+		}
 	}
 }
 
@@ -100,7 +103,8 @@ type reading struct {
 	limits Limits
 	large  *sync.Mutex
 	names  *names
-	marks  []mark // of the current document
+	marks  []mark  // of the current document
+	opened *Object // the List that was opened last
 }
 
 func (b *reading) fail(at Position, hint, format string, args ...any) {
@@ -149,7 +153,7 @@ func (b *reading) decodeDocument(doc document) {
 			b.fail(at, hint, "%s", reason)
 			return
 		}
-		shift(&root, doc.line-1)
+		shift(&root, doc.line-1, doc.column)
 		b.root(&root)
 	}
 }
@@ -164,13 +168,17 @@ func decode(dec *yaml.Decoder, n *yaml.Node) (err error) {
 	return dec.Decode(n)
 }
 
-func shift(n *yaml.Node, lines int) {
-	if lines == 0 {
+// shift moves a document that begins at a line and a column of its file to there.
+func shift(n *yaml.Node, lines, columns int) {
+	if lines == 0 && columns == 0 {
 		return
+	}
+	if n.Line == 1 {
+		n.Column += columns
 	}
 	n.Line += lines
 	for _, c := range n.Content {
-		shift(c, lines)
+		shift(c, lines, columns)
 	}
 }
 
@@ -241,6 +249,7 @@ func (b *reading) object(root int32, m map[string]any) {
 		return
 	}
 	if items, ok := m["items"].([]any); ok && len(o.Kind) > 4 && o.Kind[len(o.Kind)-4:] == "List" || o.Kind == "List" {
+		b.opened = o
 		b.list(o, items)
 		return
 	}
@@ -266,12 +275,19 @@ func (b *reading) list(list *Object, items []any) {
 			b.fail(at, "the API server refuses it; flatten the list", "items[%d] is a List in a List", i)
 			continue
 		}
-		// Typed lists (PodList) may leave apiVersion and kind to the list.
-		if _, ok := m["kind"]; !ok && list.Kind != "List" {
-			m["kind"], m["apiVersion"] = list.Kind[:len(list.Kind)-4], list.APIVersion
-		}
+		list.lends(m)
 		b.object(target(b.marks, root), m)
 	}
+}
+
+// lends gives an item its apiVersion and kind where it has neither: typed lists
+// (PodList) have them for all.
+func (o *Object) lends(item map[string]any) bool {
+	if _, ok := item["kind"]; ok || o.Kind == "List" {
+		return false
+	}
+	item["kind"], item["apiVersion"] = o.Kind[:len(o.Kind)-4], o.APIVersion
+	return true
 }
 
 // describe names a value's type in the words of YAML.

@@ -198,7 +198,7 @@ func TestWhatYAMLAllowsAndKubernetesDoesNot(t *testing.T) {
 func TestLimits(t *testing.T) {
 	limits := manifest.Limits{DocumentBytes: 64, Documents: 3, Values: 12, Depth: 4, AliasedNodes: 4}
 	for _, tt := range []struct{ name, text, want string }{
-		{"size", "a: " + strings.Repeat("x", 64) + "\n---\nb: 1\n", "f.yaml:1: document is larger than 0 MiB"},
+		{"size", "a: " + strings.Repeat("x", 64) + "\n---\nb: 1\n", "f.yaml:1: document of 0 MiB; at most 0 MiB are read"},
 		{"values", "a: [1,1,1,1,1,1,1,1,1,1,1,1]\n---\nb: 1\n", "f.yaml:1: document has more than 12 values"},
 		{"depth", "a: [[[[1]]]]\n---\nb: 1\n", "f.yaml:1:8: nested deeper than 4 levels"},
 		{"aliases", "a: &a [1, 2]\nb: [*a, *a]\n---\nb: 1\n", `f.yaml:2:9: aliases of anchor "a" expand to more than 4 values`},

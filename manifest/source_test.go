@@ -95,7 +95,7 @@ func TestMemoryOfTheLargestDocument(t *testing.T) {
 	}{
 		{"the largest", []io.Reader{strings.NewReader(most)}, 1, ""},
 		{"too many values", []io.Reader{strings.NewReader(most), strings.NewReader("- a: b\n- c: d\n")}, 0, "document has more than 800000 values"},
-		{"100 MB", []io.Reader{strings.NewReader("apiVersion: v1\nkind: ConfigMap\ndata: "), io.LimitReader(letters{}, 100<<20), strings.NewReader("\n")}, 0, "document is larger than 32 MiB"},
+		{"100 MB", []io.Reader{strings.NewReader("apiVersion: v1\nkind: ConfigMap\ndata: "), io.LimitReader(letters{}, 100<<20), strings.NewReader("\n")}, 0, "document of 100 MiB; at most 32 MiB are read"},
 	} {
 		text := append(tt.text, strings.NewReader("---\napiVersion: v1\nkind: Last\n"))
 		batch := manifest.Read(tt.name, io.MultiReader(text...), limits)

@@ -11,8 +11,10 @@ var errTooLarge = errors.New("document too large")
 
 // document is the text of one YAML document and the line of its first line.
 type document struct {
-	text []byte
-	line int
+	text   []byte
+	line   int
+	column int // what of that line is not part of it; of items in JSON
+	size   int // in bytes, of a document that was skipped because of it
 }
 
 // splitter cuts a stream at document markers before it is parsed, so that a
@@ -22,17 +24,19 @@ type splitter struct {
 	r     *bufio.Reader
 	limit int
 	line  int    // lines read so far
+	size  int    // bytes of the current document so far
 	carry []byte // a `---` line that begins the next document
 	done  bool
 }
 
 // next returns the next document, io.EOF after the last, or errTooLarge for a
-// document that was skipped because of its size (its line is set).
+// document that was skipped because of its size (its line and size are set).
 func (s *splitter) next() (document, error) {
 	if s.done && s.carry == nil {
 		return document{}, io.EOF
 	}
 	doc := document{line: s.line + 1}
+	s.size = len(s.carry)
 	directives := 0 // so far (%YAML): they belong to the document after the marker; -1 once it has begun
 	if s.carry != nil {
 		doc.line, doc.text, s.carry = s.line, s.carry, nil
@@ -74,7 +78,7 @@ func (s *splitter) next() (document, error) {
 		}
 	}
 	if tooLarge {
-		return document{line: doc.line}, errTooLarge
+		return document{line: doc.line, size: s.size}, errTooLarge
 	}
 	return doc, nil
 }
@@ -90,6 +94,7 @@ func (s *splitter) readLine(limit int) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := s.r.ReadSlice('\n')
+		s.size += len(part)
 		if line == nil && err == nil {
 			return part, nil
 		}
