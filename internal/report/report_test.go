@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -96,6 +97,26 @@ func TestJSONContract(t *testing.T) {
 	}
 	if !strings.HasPrefix(b.String(), "{\n  \"apiVersion\": \"bulkhead.dev/report/v1\",\n") {
 		t.Errorf("it begins with %.60q", b.String())
+	}
+}
+
+// TestJSONWorkloadByWorkload: the text is that of the report as a whole.
+func TestJSONWorkloadByWorkload(t *testing.T) {
+	r := full()
+	r.Workloads = append(r.Workloads, r.Workloads[0], r.Workloads[0])
+	r.Workloads[1].Name = "\"workloads\": []"
+	var got, want bytes.Buffer
+	if err := report.WriteJSON(&got, r); err != nil {
+		t.Fatal(err)
+	}
+	enc := json.NewEncoder(&want)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.String(), got.String()); diff != "" {
+		t.Error(diff)
 	}
 }
 
