@@ -124,7 +124,7 @@ func allowed() map[string][]string {
 		"./internal/guest":  {"./internal/agentapi", "./internal/archive", "./internal/version"},
 		"./internal/egress": {},
 		"./internal/runner": {"./boundary", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/fault", "./internal/version", "./sandbox"},
-		"./internal/keeper": {"./boundary", "./internal/agent", "./internal/egress", "./internal/fault", "./internal/runner", "./sandbox"},
+		"./internal/keeper": {"./boundary", "./internal/agent", "./internal/egress", "./internal/fault", "./internal/pod", "./internal/podrun", "./internal/runner", "./sandbox"},
 		// Leaves.
 		"./internal/fault":   {},
 		"./internal/version": {},

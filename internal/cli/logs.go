@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 )
 
 func newLogs(s Streams) *cobra.Command {
@@ -53,7 +54,13 @@ code which nobody trusts. To a file or a pipe every byte is as it was.`,
 
 func printLogs(ctx context.Context, s Streams, st *keeper.Store, e keeper.Entry, follow bool) error {
 	out, errOut := safeForTerminal(s.Out), safeForTerminal(s.Err)
+	several := severalOutputs(s)
+	defer several.flush()
 	return st.Logs(ctx, e, follow, func(r keeper.Record) error {
+		out, errOut := out, errOut
+		if r.Container != "" {
+			out, errOut = several.of(pod.Container{Name: r.Container})
+		}
 		switch r.Stream {
 		case keeper.Stdout:
 			_, err := out.Write(r.Data)

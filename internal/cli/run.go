@@ -37,6 +37,8 @@ type runFlags struct {
 	timeout     time.Duration
 	file        string
 	config      string
+	pod         string
+	probe       bool
 	image       string
 	pull        string
 	allow       []string
@@ -62,7 +64,10 @@ except that an image that names no user does not run as root.
 
 Without a manifest the weakest boundary is user-kernel (gVisor); nothing weaker
 is taken unless --min-boundary says so. With -f, the manifest's risk class and
-the routes decide, and a boundary that cannot be had here is refused.
+the routes decide, and a boundary that cannot be had here is refused. All
+containers of the pod run in one sandbox, with init containers, sidecars,
+variables, ConfigMaps and Secrets of the same file, probes and restarts as on a
+cluster; what cannot be given is refused or said.
 
 The exit code is the command's, or 128+n when signal n ended it. 124: --timeout
 was over. 137: also, --memory or --output-limit was reached. 125: Bulkhead failed. 126: the command cannot be executed. 127: it was
@@ -76,7 +81,8 @@ not found.`,
   bulkhead run --detach --name dev -v ./work:/work && bulkhead exec -it dev bash
   bulkhead run --image debian:12 -- cat /etc/os-release
   bulkhead run --image docker-archive:app.tar
-  bulkhead run -f pod.yaml --image host`,
+  bulkhead run -f pod.yaml --image host
+  bulkhead run -f stack.yaml --pod web --image host --probe`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runErrorCode(runCommand(cmd.Context(), s, f, args))
 		},
@@ -105,6 +111,8 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the command after this wall time, with exit code 124")
 	f.limits.register(cmd)
 	fl.StringVarP(&f.file, "file", "f", "", "run the pod of this manifest by its route")
+	fl.StringVar(&f.pod, "pod", "", "which workload of the manifest, as NAME or KIND/NAME, where it has several")
+	fl.BoolVar(&f.probe, "probe", false, "with -f: end with code 0 as soon as every container is ready, by its readiness and startup probes")
 	fl.StringVar(&f.config, "config", "", "bulkhead.yaml with routes and waivers, for -f (default: found upwards)")
 	fl.StringVar(&f.image, "image", "", "root file system: host (the host's toolchain), NAME[:TAG|@DIGEST] of a registry, oci:DIR[:TAG] or docker-archive:FILE; with -f it replaces the pod's image")
 	fl.StringVar(&f.pull, "pull", "", "ask the registry for the image: missing (default), always or never; with -f the pod's imagePullPolicy says it")
@@ -135,12 +143,17 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 		return runUsage("--detach leaves nobody to type: it excludes -i and -t", "start it, then: bulkhead exec -it NAME bash")
 	case f.detach && f.limits.output != "":
 		return runUsage("--output-limit is for a command whose output is passed on: the log of a detached sandbox is bounded anyway", "leave it out")
+	case f.file == "" && (f.pod != "" || f.probe):
+		return runUsage("--pod and --probe need -f: they are about a manifest", "add -f pod.yaml")
 	case f.name != "" && !f.detach:
 		return runUsage("--name needs --detach: a sandbox without it is gone with its command", "add --detach, or leave out --name")
 	}
 	way, err := f.egress(s)
 	if err != nil {
 		return err
+	}
+	if f.file != "" {
+		return f.runPod(ctx, s, way, args)
 	}
 	req, root, err := f.request(ctx, s, args)
 	if err != nil {
@@ -165,12 +178,6 @@ func (f runFlags) request(ctx context.Context, s Streams, args []string) (req ru
 			root.close()
 		}
 	}()
-	if f.file != "" {
-		if f.minBoundary != "" {
-			return req, nil, runUsage("-f and --min-boundary exclude each other", "the manifest's route decides; accept less by a waiver in bulkhead.yaml")
-		}
-		return f.podRequest(ctx, s, args)
-	}
 	minimum := boundary.UserKernel
 	if f.minBoundary != "" {
 		if minimum, err = boundary.Parse(f.minBoundary); err != nil {

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,12 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -31,20 +34,33 @@ const maxKeepRequest = 16 << 20
 // runDetached hands the sandbox to a keeper, a process that goes on when this
 // one ends, and prints its name once it is up.
 func (f runFlags) runDetached(ctx context.Context, s Streams, req runner.Request) error {
-	name := f.name
-	if name == "" {
-		name = req.Spec.ID
-	}
 	keep := keeper.Request{
-		Name: name, Engine: req.Engine.Name(), Minimum: req.Minimum, Spec: req.Spec, Allow: f.allow,
+		Name: cmp.Or(f.name, req.Spec.ID), Engine: req.Engine.Name(), Minimum: req.Minimum, Spec: req.Spec, Allow: f.allow,
 		Args: req.Command.Args, Dir: req.Command.Dir, Timeout: req.Timeout,
 	}
 	// Every command in it gets them, as in a container.
 	keep.Spec.Env = append(keep.Spec.Env, req.Command.Env...)
+	return keepDetached(ctx, s, keep)
+}
+
+// runPodDetached does the same with a pod.
+func (f runFlags) runPodDetached(ctx context.Context, s Streams, place runner.Place, p *pod.Pod) error {
+	keep := keeper.Request{
+		Name: cmp.Or(f.name, place.Spec.ID), Engine: place.Engine.Name(), Minimum: place.Minimum, Spec: place.Spec, Allow: f.allow, Pod: p,
+	}
+	if only, err := onlyMain(p); err == nil {
+		keep.Args, keep.Dir = slices.Concat(only.Command, only.Args), only.Dir
+		// As in Kubernetes: what is executed in a container has its variables.
+		keep.Spec.Env = append(keep.Spec.Env, only.Env...)
+	}
+	return keepDetached(ctx, s, keep)
+}
+
+func keepDetached(ctx context.Context, s Streams, keep keeper.Request) error {
 	if err := startKeeper(ctx, keep); err != nil {
 		return err
 	}
-	fmt.Fprintln(s.Out, name)
+	fmt.Fprintln(s.Out, keep.Name)
 	return nil
 }
 

@@ -93,13 +93,19 @@ func (f runFlags) place(s Streams, spec *sandbox.Spec) (err error) {
 	if spec.Mounts, err = f.mounts(); err != nil {
 		return err
 	}
+	noteUnwritable(s, spec)
+	return nil
+}
+
+// noteUnwritable says where the sandbox's user may not write although :rw was
+// asked for.
+func noteUnwritable(s Streams, spec *sandbox.Spec) {
 	for _, m := range spec.Mounts {
 		if owner, ok := mayWrite(m, spec.User); m.Writable && !ok {
 			fmt.Fprintf(s.Err, "bulkhead: %s is not writable for user %d of the sandbox: add --user %d:%d, its owner as the sandbox sees it, or let others write to %s\n",
 				printable(m.Target), spec.User.UID, owner.UID, owner.GID, printable(m.Source))
 		}
 	}
-	return nil
 }
 
 // mayWrite reports whether the mode of a mount's source lets user write to it,

@@ -38,12 +38,14 @@ type Plan struct {
 	Waiver string
 	// Row is the whole outcome, as `bulkhead check` reports it.
 	Row report.Workload
+	// Objects are all objects of the manifest.
+	Objects []*manifest.Object
 }
 
-// NewPlan decides about the single workload of a manifest. file stands in
-// messages. Other objects of the same text (NetworkPolicies, RuntimeClasses)
+// NewPlan decides about the workload of a manifest that is called name, or
+// kind/name; empty: about its single one. file stands in messages. Other objects of the same text (NetworkPolicies, RuntimeClasses)
 // count as in `bulkhead check`. Errors carry a hint and the exit code for bad input.
-func NewPlan(file string, text []byte, cfg config.Config, now time.Time) (Plan, error) {
+func NewPlan(file, name string, text []byte, cfg config.Config, now time.Time) (Plan, error) {
 	batch := manifest.Read(file, bytes.NewReader(text), manifest.DefaultLimits())
 	d, err := New(cfg, now)
 	if err != nil {
@@ -56,10 +58,10 @@ func NewPlan(file string, text []byte, cfg config.Config, now time.Time) (Plan, 
 	if errs := append(batch.Errors, out.Errors...); len(errs) > 0 {
 		return Plan{}, fault.WithHint(fault.WithCode(errs[0], fault.Usage), errs[0].Hint)
 	}
-	if len(out.Decisions) != 1 {
-		return Plan{}, fault.WithHint(fault.WithCode(notOne(file, out), fault.Usage), "name a file with exactly one Pod (or another workload of a known kind)")
+	dec, err := one(file, name, out)
+	if err != nil {
+		return Plan{}, err
 	}
-	dec := out.Decisions[0]
 	pod, err := dec.Workload.TypedPod()
 	if err != nil {
 		return Plan{}, fault.WithHint(fault.WithCode(err, fault.Usage), "see `kubectl explain pod.spec`")
@@ -72,6 +74,7 @@ func NewPlan(file string, text []byte, cfg config.Config, now time.Time) (Plan, 
 		Flags:    risk.Flags{Spawner: dec.Row.Spawner, TenantData: dec.Row.TenantData, BroadEgress: dec.Row.BroadEgress},
 		Required: dec.Requirement.Boundary, Reason: dec.Requirement.Reason,
 		Accepted: dec.Accepted, Runtimes: dec.Requirement.Runtimes, Row: dec.Row,
+		Objects: batch.Objects,
 	}
 	if dec.Waiver != nil {
 		p.Waiver = BelowRoute(*dec.Waiver)
@@ -79,17 +82,36 @@ func NewPlan(file string, text []byte, cfg config.Config, now time.Time) (Plan, 
 	return p, nil
 }
 
-func notOne(file string, out Outcome) error {
-	if len(out.Decisions) > 1 {
-		var names []string
-		for _, d := range out.Decisions {
-			names = append(names, d.Row.Kind+"/"+d.Row.Name)
+// one picks the workload that is meant.
+func one(file, name string, out Outcome) (Decision, error) {
+	var found []Decision
+	var names []string
+	for _, d := range out.Decisions {
+		kind, called, both := strings.Cut(name, "/")
+		if name == "" || d.Row.Name == name || both && strings.EqualFold(d.Row.Kind, kind) && d.Row.Name == called {
+			found = append(found, d)
 		}
-		return fmt.Errorf("%s has %d workloads: %s", file, len(names), strings.Join(names, ", "))
+		names = append(names, d.Row.Kind+"/"+d.Row.Name)
 	}
-	if len(out.NotEvaluated) > 0 {
+	reason, hint := "", "name one with --pod, as NAME or KIND/NAME"
+	switch {
+	case len(found) == 1 && found[0].Workload.Bare == "":
+		return found[0], nil
+	case len(found) == 1:
+		d := found[0]
+		reason = fmt.Sprintf("%s:%d: %s/%s: %s", file, d.Row.Line, d.Row.Kind, d.Row.Name, d.Workload.Bare)
+		hint = "give the pod itself"
+	case len(names) > 0 && name == "":
+		reason = fmt.Sprintf("%s has %d workloads: %s", file, len(names), strings.Join(names, ", "))
+	case len(names) > 0:
+		reason = fmt.Sprintf("%s has %d workloads called %s; it has %s", file, len(found), name, strings.Join(names, ", "))
+	case len(out.NotEvaluated) > 0:
 		n := out.NotEvaluated[0]
-		return fmt.Errorf("%s:%d: %s/%s is not evaluated: %s", n.File, n.Line, n.Kind, n.Name, n.Reason)
+		reason = fmt.Sprintf("%s:%d: %s/%s is not evaluated: %s", n.File, n.Line, n.Kind, n.Name, n.Reason)
+		hint = "give the pod itself"
+	default:
+		reason = file + " has no workload"
+		hint = "name a file with a Pod (or another workload of a known kind)"
 	}
-	return errors.New(file + " has no workload")
+	return Decision{}, fault.WithHint(fault.WithCode(errors.New(reason), fault.Usage), hint)
 }

@@ -19,7 +19,7 @@ func plan(t *testing.T, cfg config.Config, now time.Time) decide.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := decide.NewPlan(interpreter, text, cfg, now)
+	p, err := decide.NewPlan(interpreter, "", text, cfg, now)
 	if err != nil {
 		t.Fatal(err)
 	}

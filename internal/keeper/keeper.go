@@ -21,6 +21,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/egress"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -40,6 +41,8 @@ type Request struct {
 	// ends with it. Empty: the sandbox waits for others until it is killed.
 	Args []string `json:"args,omitempty"`
 	Dir  string   `json:"dir,omitempty"`
+	// Pod is what runs in place of Args; nil: Args. Args are its main container's.
+	Pod *pod.Pod `json:"pod,omitempty"`
 	// Timeout bounds the sandbox's life, or that of its command.
 	Timeout time.Duration `json:"timeout,omitempty"`
 }
@@ -91,6 +94,7 @@ type keeper struct {
 
 	mu      sync.Mutex
 	command *agent.Process // nil: it does not run (yet)
+	signals chan os.Signal // of a pod; nil: there is none
 }
 
 // start boots the sandbox and opens its sockets.
@@ -168,6 +172,13 @@ func (k *keeper) keep(ctx context.Context, req Request) (int, error) {
 		case <-ctx.Done():
 		}
 	}()
+	if req.Pod != nil {
+		code, err := k.keepPod(ctx, req.Pod)
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
+		return code, err
+	}
 	if len(req.Args) == 0 {
 		if req.Timeout > 0 {
 			var stop context.CancelFunc
@@ -222,7 +233,10 @@ func (k *keeper) handler() http.Handler {
 		switch {
 		case err != nil || number < 1 || number > 64:
 			http.Error(w, "no such signal", http.StatusBadRequest)
-		case number == int(syscall.SIGKILL), command == nil:
+		case number == int(syscall.SIGKILL):
+			cancel(errKilled)
+		case k.signalPod(number):
+		case command == nil:
 			cancel(errKilled) // the sandbox is the process that waits
 		default:
 			if err := command.Signal(r.Context(), number); err != nil {

@@ -38,7 +38,9 @@ const (
 type Record struct {
 	Time   time.Time `json:"time"`
 	Stream string    `json:"stream"`
-	Data   []byte    `json:"data"` // the guest's bytes: hostile
+	// Container is whose output it is, in a pod of several.
+	Container string `json:"container,omitempty"`
+	Data      []byte `json:"data"` // the guest's bytes: hostile
 }
 
 // log appends records. It never fails the writer: output that cannot be kept
@@ -60,15 +62,15 @@ func openLog(dir string) (*log, error) {
 }
 
 // stream is the writer of one stream.
-func (l *log) stream(name string) io.Writer { return logStream{l, name} }
+func (l *log) stream(name string) io.Writer { return logStream{l, name, ""} }
 
 type logStream struct {
-	log  *log
-	name string
+	log             *log
+	name, container string
 }
 
 func (s logStream) Write(data []byte) (int, error) {
-	line, err := json.Marshal(Record{Time: time.Now().UTC(), Stream: s.name, Data: data})
+	line, err := json.Marshal(Record{Time: time.Now().UTC(), Stream: s.name, Container: s.container, Data: data})
 	if err != nil {
 		return 0, err
 	}

@@ -57,6 +57,8 @@ type Container struct {
 	Name  string `json:"name"`
 	Role  Role   `json:"role"`
 	Image string `json:"image"`
+	// Pull is its pull policy; empty where the manifest leaves it open.
+	Pull corev1.PullPolicy `json:"pull,omitempty"`
 	// Command replaces the image's entry point, Args the image's arguments.
 	Command []string `json:"command,omitempty"`
 	Args    []string `json:"args,omitempty"`
@@ -167,7 +169,7 @@ func (r *reader) containers(p *Pod) error {
 }
 
 func (r *reader) container(s source) (Container, error) {
-	c := Container{Name: s.Name, Role: s.role, Image: s.Image, Dir: s.WorkingDir, Limits: s.Resources.Limits}
+	c := Container{Name: s.Name, Role: s.role, Image: s.Image, Pull: s.ImagePullPolicy, Dir: s.WorkingDir, Limits: s.Resources.Limits}
 	env, err := r.environment(s.Container)
 	if err != nil {
 		return c, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -29,7 +30,8 @@ type container struct {
 	mu      sync.Mutex
 	current *agent.Process // nil: it does not run
 	ready   bool
-	done    bool // it ended with code 0 and is not started again
+	why     string // why it is not ready
+	done    bool   // it ended with code 0 and is not started again
 }
 
 func (c *container) process() *agent.Process {
@@ -54,7 +56,9 @@ func (r *run) supervise(ctx context.Context, c *container) {
 		code, err := r.once(ctx, c)
 		c.set(nil)
 		c.code = code
-		r.setReady(c, false, "it ended")
+		if ctx.Err() == nil && !r.ending() {
+			r.setReady(c, false, "it ended")
+		}
 		if err != nil {
 			r.cancel(fmt.Errorf("container %s: %w", c.Name, err))
 			return
@@ -119,7 +123,7 @@ func (r *run) start(ctx context.Context, cmd agent.Command) (*execution, error) 
 
 // once runs a container's command once.
 func (r *run) once(ctx context.Context, c *container) (int, error) {
-	cmd := r.Command(c.Container)
+	cmd := agent.Command{Args: slices.Concat(c.Command, c.Args), Env: c.Env, Dir: c.Dir}
 	cmd.Stdout, cmd.Stderr = r.Output(c.Container)
 	if c.Role == pod.Main {
 		cmd.Stdin, cmd.Terminal = r.Stdin, r.Terminal

@@ -25,9 +25,8 @@ import (
 
 // Request is a pod that is to be run.
 type Request struct {
+	// Pod is what to run; each container has a command.
 	Pod *pod.Pod
-	// Command is what a container executes, without streams.
-	Command func(pod.Container) agent.Command
 	// Output is where a container's output goes.
 	Output func(pod.Container) (stdout, stderr io.Writer)
 	// Notice tells what happens. Parts of it are the guest's words: hostile.
@@ -74,6 +73,9 @@ func Run(ctx context.Context, client *agent.Client, req Request) (int, error) {
 	}
 	go r.listen(ctx)
 	code := r.inOrder(ctx)
+	if req.UntilReady {
+		r.sayNotReady()
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return endedBy(cause, req)
 	}
@@ -88,7 +90,7 @@ func endedBy(cause error, req Request) (int, error) {
 		return 128 + int(s.signal), nil
 	}
 	if errors.Is(cause, errDeadline) {
-		req.Notice(fmt.Sprintf("ended: activeDeadlineSeconds (%s) was over", req.Pod.Deadline))
+		req.Notice(fmt.Sprintf("ended after %s", req.Pod.Deadline))
 		return fault.Timeout, nil
 	}
 	return 0, cause

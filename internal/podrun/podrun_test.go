@@ -76,10 +76,12 @@ func runPod(t *testing.T, p *pod.Pod, change func(*Request)) (code int, out *out
 	if p.Grace == 0 {
 		p.Grace = 5 * time.Second
 	}
+	for i := range p.Containers {
+		p.Containers[i].Dir = "/"
+	}
 	req := Request{
-		Pod:     p,
-		Command: func(c pod.Container) agent.Command { return agent.Command{Args: c.Command, Env: c.Env, Dir: "/"} },
-		Output:  func(pod.Container) (io.Writer, io.Writer) { return out, io.Discard },
+		Pod:    p,
+		Output: func(pod.Container) (io.Writer, io.Writer) { return out, io.Discard },
 		Notice: func(m string) {
 			out.mu.Lock()
 			defer out.mu.Unlock()

@@ -1,6 +1,7 @@
 package podrun
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -107,7 +108,7 @@ func (r *run) probe(ctx context.Context, p *pod.Probe, cmd agent.Command, tell f
 func (r *run) setReady(c *container, ready bool, why string) {
 	c.mu.Lock()
 	changed := c.ready != ready
-	c.ready = ready
+	c.ready, c.why = ready, why
 	c.mu.Unlock()
 	if changed && c.Readiness != nil && !r.ending() {
 		if ready {
@@ -139,6 +140,24 @@ func (r *run) checkReady() {
 		close(r.isReady)
 		r.stop()
 	})
+}
+
+// sayNotReady names the containers that a pod that was to be ready waited for.
+func (r *run) sayNotReady() {
+	select {
+	case <-r.isReady:
+		return
+	default:
+	}
+	for _, c := range r.containers {
+		c.mu.Lock()
+		waited := c.Role != pod.Init && !c.done && !c.ready
+		why := c.why
+		c.mu.Unlock()
+		if waited {
+			r.say("container %s was never ready: %s", c.Name, cmp.Or(why, "its probes did not succeed"))
+		}
+	}
 }
 
 // do does an action in the sandbox. cmd gives a command its environment and

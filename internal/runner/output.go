@@ -10,7 +10,6 @@ import (
 
 	"github.com/docker/go-units"
 
-	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 )
 
@@ -24,17 +23,17 @@ type budget struct {
 	left  int64
 }
 
-// bounded returns the command with output that fails beyond a number of bytes.
-// What is within it is passed on.
-func bounded(c agent.Command, bytes int64) agent.Command {
+// Bound returns writers to the given ones that fail when more than a number of
+// bytes was written to all of them together. What is within it is passed on.
+func Bound(bytes int64, to ...io.Writer) []io.Writer {
 	b := &budget{bytes: bytes, left: bytes}
-	if c.Stdout != nil {
-		c.Stdout = budgetWriter{b, c.Stdout}
+	out := make([]io.Writer, len(to))
+	for i, w := range to {
+		if w != nil {
+			out[i] = budgetWriter{b, w}
+		}
 	}
-	if c.Stderr != nil {
-		c.Stderr = budgetWriter{b, c.Stderr}
-	}
-	return c
+	return out
 }
 
 type budgetWriter struct {

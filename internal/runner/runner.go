@@ -176,11 +176,20 @@ func release(held *os.File) error {
 // happens. It returns an error only when Bulkhead could not do its part: how
 // the command ended is in the Result.
 func Run(ctx context.Context, req Request) (result Result, err error) {
+	return Use(ctx, req.Place, req.Signals, func(ctx context.Context, client *agent.Client) (int, error) {
+		return Exec(ctx, client, req.Execution)
+	})
+}
+
+// Use boots a sandbox, has use do its work there, and destroys the sandbox,
+// whatever happens. The first of signals ends the boot; use takes those that
+// come after it. use returns the exit code.
+func Use(ctx context.Context, place Place, signals <-chan os.Signal, use func(context.Context, *agent.Client) (int, error)) (result Result, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	interrupts := newInterrupts(req.Signals, cancel)
-	defer interrupts.stop()
-	box, err := Boot(ctx, req.Place)
+	interrupts := newInterrupts(signals, cancel)
+	box, err := Boot(ctx, place)
+	interrupts.stop()
 	if box != nil {
 		result.Guest = box.Guest
 	}
@@ -188,9 +197,12 @@ func Run(ctx context.Context, req Request) (result Result, err error) {
 		return result, interrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, box.Close(ctx)) }()
-	result.ExitCode, err = execute(ctx, box.Client, req.Execution, interrupts)
+	result.ExitCode, err = use(ctx, box.Client)
 	if errors.Is(err, agent.ErrLost) {
 		err = box.Lost(err)
+	}
+	if err != nil {
+		err = interrupted(ctx, err)
 	}
 	if counter, ok := box.Sandbox.(sandbox.OOMCounter); ok && result.ExitCode == fault.Memory {
 		result.OOMKilled = counter.OOMKills() > 0
@@ -251,7 +263,8 @@ func execute(ctx context.Context, client *agent.Client, req Execution, interrupt
 		defer stop()
 	}
 	if req.OutputBytes > 0 {
-		req.Command = bounded(req.Command, req.OutputBytes)
+		both := Bound(req.OutputBytes, req.Command.Stdout, req.Command.Stderr)
+		req.Command.Stdout, req.Command.Stderr = both[0], both[1]
 	}
 	p, err := client.Start(ctx, req.Command)
 	if err != nil {
