@@ -171,7 +171,12 @@ func (c *cluster) apply(ctx context.Context, o *unstructured.Unstructured, dryRu
 // is no failure.
 func (c *cluster) await(t *testing.T, what string, done func(context.Context) (bool, error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	c.awaitFor(t, time.Minute, what, done)
+}
+
+func (c *cluster) awaitFor(t *testing.T, limit time.Duration, what string, done func(context.Context) (bool, error)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -188,7 +193,7 @@ func (c *cluster) await(t *testing.T, what string, done func(context.Context) (b
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("not within a minute: %s (%v)", what, last)
+			t.Fatalf("not within %s: %s (%v)", limit, what, last)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func start(ctx context.Context, dir string) (cells [servers]*cell, stop func(), 
 	var started []*apiserver.Server
 	stop = func() {
 		for _, s := range started {
-			_ = s.Stop() //nolint:errcheck // the programs are killed; the figures are printed by now
+			_ = s.Stop() // the programs are killed; the figures are printed by now
 		}
 	}
 	bin, err := apiserver.Build(ctx, os.Stderr)
@@ -155,7 +155,7 @@ func record(ctx context.Context, c *cell, path string) error {
 	defer cancel()
 	go func() { // ends with the profile
 		for ctx.Err() == nil {
-			_, _ = admission.Run(ctx, 4, 400, c.creates(admission.Ordinary())) //nolint:errcheck // cancelled in the middle
+			_, _ = admission.Run(ctx, 4, 400, c.creates(admission.Ordinary())) // cancelled in the middle
 		}
 	}()
 	text, err := c.client.RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", fmt.Sprint(seconds)).DoRaw(ctx)
