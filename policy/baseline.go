@@ -26,7 +26,7 @@ func baselines(all []set) []set {
 				mode = v1alpha1.Warn
 			}
 			if parts[mode] == nil {
-				parts[mode] = &set{mode: mode, trusted: s.trusted}
+				parts[mode] = &set{mode: mode, trusted: s.trusted, static: s.static}
 			}
 			parts[mode].policies = append(parts[mode].policies, p)
 		}
@@ -80,7 +80,7 @@ func (s *set) baseline(c *rules.Catalogue) (*admissionv1.ValidatingAdmissionPoli
 		}
 	}
 	p.Spec.MatchConstraints = s.scope(podRules())
-	p.Spec.MatchConditions = append(s.within(), mirrorCondition(), changedCondition())
+	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), changedCondition())
 	p.Spec.Variables = v
 	return p, nil
 }

@@ -43,7 +43,7 @@ func (s *set) assign(c *rules.Catalogue) *admissionv1.MutatingAdmissionPolicy {
 			// Another mutation may bring in a container after this one.
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
 			MatchConstraints:   s.scope([]admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)}),
-			MatchConditions: append(s.within(), mirrorCondition(),
+			MatchConditions: append(append(s.within(), s.exempt()...),
 				admissionv1.MatchCondition{Name: "lacks-something", Expression: needs}),
 			Variables: v,
 			Mutations: []admissionv1.Mutation{{

@@ -24,7 +24,7 @@ func (s *set) pods(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
 	confined := v.confined(s)
 	p := s.validating("bulkhead-pods")
 	p.Spec.MatchConstraints = s.scope(podRules())
-	p.Spec.MatchConditions = append(s.within(), mirrorCondition(), changedCondition())
+	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), changedCondition())
 	p.Spec.Variables = v
 	p.Spec.Validations = []admissionv1.Validation{s.labelValidation(), s.boundaryValidation(excepted)}
 	if confined {

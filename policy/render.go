@@ -26,18 +26,24 @@ type Input struct {
 	// Namespaces get NetworkPolicies and a ServiceAccount without a token, beside
 	// those that policies name.
 	Namespaces []string
+	// Static leaves out what the API server does not take from files: a BreakGlass
+	// is a parameter.
+	Static bool
 }
 
 // Render returns what puts policies into force. The objects are in the order in
 // which to apply them; the same input gives the same objects. An error says what
 // several policies contradict each other in.
 func Render(in Input) ([]Object, error) {
-	all, err := sets(in.Policies)
+	all, err := sets(in.Policies, in.Static)
 	if err != nil {
 		return nil, err
 	}
 	c := in.Rules
 	out := runtimeClasses(all[0].trusted)
+	if all[0].mode == v1alpha1.Enforce && !in.Static {
+		out = append(out, all[0].breakGlass()...)
+	}
 	for i := range all {
 		s := &all[i]
 		pods := s.pods(c)

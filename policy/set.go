@@ -20,10 +20,11 @@ type set struct {
 	// trusted are the RuntimeClasses of all policies of the cluster: what gives
 	// which boundary is a fact about its nodes.
 	trusted []v1alpha1.RuntimeClass
+	static  bool // Input.Static
 }
 
 // sets sorts policies by their modes; a mode without policies has none.
-func sets(policies []*v1alpha1.IsolationPolicy) ([]set, error) {
+func sets(policies []*v1alpha1.IsolationPolicy, static bool) ([]set, error) {
 	policies = slices.SortedFunc(slices.Values(policies), func(a, b *v1alpha1.IsolationPolicy) int { return cmp.Compare(a.Name, b.Name) })
 	var trusted []v1alpha1.RuntimeClass
 	for i, p := range policies {
@@ -42,7 +43,7 @@ func sets(policies []*v1alpha1.IsolationPolicy) ([]set, error) {
 	slices.SortFunc(trusted, func(a, b v1alpha1.RuntimeClass) int { return cmp.Compare(a.Name, b.Name) })
 	var out []set
 	for _, mode := range []v1alpha1.Mode{v1alpha1.Enforce, v1alpha1.Warn, v1alpha1.Audit} {
-		s := set{mode: mode, trusted: trusted}
+		s := set{mode: mode, trusted: trusted, static: static}
 		for _, p := range policies {
 			if p.Spec.Mode == mode {
 				s.policies = append(s.policies, p)

@@ -55,6 +55,10 @@ func (s *set) onTemplates(p *admissionv1.ValidatingAdmissionPolicy) *admissionv1
 	p.Spec.MatchConditions = append(s.within(),
 		admissionv1.MatchCondition{Name: "made-by-people", Expression: "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))"},
 		admissionv1.MatchCondition{Name: "changes-what-counts", Expression: "request.operation == 'CREATE' || " + template("object") + " != " + template("oldObject")})
+	if s.mode == v1alpha1.Enforce && !s.static {
+		p.Spec.MatchConditions = append(p.Spec.MatchConditions, admissionv1.MatchCondition{Name: "not-break-glass",
+			Expression: fmt.Sprintf("!(%s.?metadata.?labels[?%q].hasValue())", template("object"), BreakGlassLabel)})
+	}
 	variables := []admissionv1.Variable{{Name: "pod", Expression: template("object")}}
 	for _, v := range p.Spec.Variables {
 		variables = append(variables, admissionv1.Variable{Name: v.Name, Expression: ofTemplate(v.Expression)})

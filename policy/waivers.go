@@ -138,7 +138,7 @@ func (s *set) belowRoute(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPol
 	}
 	p := s.validating("bulkhead-below-route")
 	p.Spec.MatchConstraints = s.scope(podRules())
-	p.Spec.MatchConditions = append(s.within(), mirrorCondition(), changedCondition())
+	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), changedCondition())
 	p.Spec.Variables = v
 	p.Spec.Validations = []admissionv1.Validation{{
 		Expression:        fmt.Sprintf("variables.provided >= %s[%s]", list(least), classVar),
