@@ -49,7 +49,10 @@ func writeRoot(ctx context.Context, dir string, c *content, agent string, l limi
 	if err := addOwn(u, agent, c.config.Config.WorkingDir); err != nil {
 		return err
 	}
-	return keepAccounts(u.root, dir)
+	if err := keepAccounts(u.root, dir); err != nil {
+		return err
+	}
+	return writeEROFS(ctx, dir)
 }
 
 // applyLayer unpacks one layer and compares it with its digests.

@@ -189,9 +189,13 @@ func (s *Store) root(ctx context.Context, c *content) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	file, err := erofs(dir)
+	if err != nil {
+		return nil, errors.Join(err, held.Close())
+	}
 	conf := c.config.Config
 	return &Image{
-		Root: sandbox.Root{Dir: filepath.Join(dir, rootName), Hold: dir}, ID: c.id.String(),
+		Root: sandbox.Root{Dir: filepath.Join(dir, rootName), EROFS: file, Hold: dir}, ID: c.id.String(),
 		Env: conf.Env, Dir: conf.WorkingDir, User: conf.User, Entrypoint: conf.Entrypoint, Cmd: conf.Cmd,
 		dir: dir, held: held,
 	}, nil

@@ -34,7 +34,7 @@ func User() sandbox.User { return sandbox.User{UID: 65532, GID: 65532} }
 
 // rootForm is the version of what prepared roots look like. A root that an
 // earlier version wrote is not used again.
-const rootForm = "2"
+const rootForm = "3"
 
 // Toolchain prepares a root file system of the host's own programs: /usr as it
 // is, read-only, and an /etc made up from nothing but what programs need to

@@ -6,12 +6,14 @@
 #   runc      the negative control of every boundary test
 #   chromium  the reports are looked at in a real browser
 #   curl      the steps of the GitHub Action download with it
+#   mkfs.erofs, of erofs-utils: images as EROFS roots
 set -eu
 
 missing=
 for program in runc chromium curl; do
 	command -v "$program" >/dev/null || missing="$missing $program"
 done
+command -v mkfs.erofs >/dev/null || missing="$missing erofs-utils"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -123,7 +123,7 @@ func (e *Engine) clean(dir, id string) error {
 }
 
 func (e *Engine) boot(ctx context.Context, own *folder.Folder, spec sandbox.Spec) (*running, error) {
-	r := oci.Runtime{OwnKernel: true}
+	r := oci.Runtime{OwnKernel: true, EROFS: true}
 	if needsCgroup(spec.Limits) {
 		r.CgroupsPath, r.SwapLimited = cgroup.Path(spec.ID), cgroup.SwapLimited()
 	}

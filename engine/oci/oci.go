@@ -27,6 +27,9 @@ type Runtime struct {
 	// OwnKernel: the container's system calls are answered by a kernel of its
 	// own, which counts its processes itself and needs no cgroup for it.
 	OwnKernel bool
+	// EROFS: the runtime mounts an EROFS image as root file system, as gVisor's
+	// annotations ask for it.
+	EROFS bool
 	// CgroupsPath is the container's group, relative to where the runtime is;
 	// empty: the runtime's choice.
 	CgroupsPath string
@@ -66,6 +69,9 @@ func Spec(s sandbox.Spec, r Runtime) *specs.Spec {
 			},
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		},
+	}
+	if r.EROFS && s.Root.EROFS != "" {
+		spec.Annotations = map[string]string{"dev.gvisor.spec.rootfs.source": s.Root.EROFS, "dev.gvisor.spec.rootfs.type": "erofs"}
 	}
 	limit(spec, s.Limits, r)
 	if r.MapUser {
@@ -138,7 +144,9 @@ func WriteBundle(dir string, s sandbox.Spec, r Runtime) error {
 	if err != nil {
 		return err
 	}
-	s.Root.Dir = root
+	if root != s.Root.Dir {
+		s.Root.Dir, s.Root.EROFS = root, "" // a copy, which has more
+	}
 	data, err := json.Marshal(Spec(s, r))
 	if err != nil {
 		return fmt.Errorf("encoding the bundle: %w", err)
