@@ -102,27 +102,7 @@ func warmSandbox(b *testing.B, root sandbox.Root) *agent.Client {
 }
 
 func execOnce(ctx context.Context, c *agent.Client) (time.Duration, error) {
-	first := &firstWrite{}
 	begin := time.Now()
-	p, err := c.Start(ctx, agent.Command{Args: []string{"/usr/bin/echo", "x"}, Stdout: first, Dir: "/"})
-	if err != nil {
-		return 0, err
-	}
-	if _, err := p.Wait(ctx); err != nil {
-		return 0, err
-	}
-	if first.at.IsZero() {
-		return 0, errors.New("no output")
-	}
-	return first.at.Sub(begin), nil
-}
-
-// firstWrite remembers when it was first written to.
-type firstWrite struct{ at time.Time }
-
-func (f *firstWrite) Write(p []byte) (int, error) {
-	if f.at.IsZero() {
-		f.at = time.Now()
-	}
-	return len(p), nil
+	first, err := firstByte(ctx, c)
+	return first.Sub(begin), err
 }
