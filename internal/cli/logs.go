@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -19,7 +21,7 @@ import (
 )
 
 func newLogs(s Streams) *cobra.Command {
-	var follow bool
+	f := logFlags{tail: -1}
 	cmd := &cobra.Command{
 		Use:   "logs [flags] NAME",
 		Short: "Show what the command of a named sandbox wrote",
@@ -29,7 +31,7 @@ ended) to standard error. At least the last 8 MiB are kept, and at most 16.
 
 To a terminal, control characters are shown and not sent: the output is that of
 code which nobody trusts. To a file or a pipe every byte is as it was.`,
-		Example:           "  bulkhead logs dev\n  bulkhead logs -f dev",
+		Example:           "  bulkhead logs dev\n  bulkhead logs -f --tail 100 dev\n  bulkhead logs --since 10m dev",
 		ValidArgsFunction: completeNames(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -45,18 +47,70 @@ code which nobody trusts. To a file or a pipe every byte is as it was.`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return printLogs(ctx, s, st, e, follow)
+			return printLogs(ctx, s, st, e, f)
 		},
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the sandbox ends")
+	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on until the sandbox ends")
+	cmd.Flags().IntVarP(&f.tail, "tail", "n", -1, "only the last N lines (default: all that are kept)")
+	cmd.Flags().StringVar(&f.since, "since", "", "only what was written since a time (2006-01-02T15:04:05Z) or for a duration (10m)")
 	return cmd
 }
 
-func printLogs(ctx context.Context, s Streams, st *keeper.Store, e keeper.Entry, follow bool) error {
+// logFlags are the flags of `bulkhead logs`.
+type logFlags struct {
+	follow bool
+	tail   int // below 0: everything
+	since  string
+}
+
+// from is the time that --since means.
+func (f logFlags) from(now time.Time) (time.Time, error) {
+	if f.since == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(f.since); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	t, err := time.Parse(time.RFC3339, f.since)
+	if err != nil {
+		return t, usageError(fmt.Errorf("--since %q is neither a duration nor a time", f.since), "write 10m, or 2006-01-02T15:04:05Z")
+	}
+	return t, nil
+}
+
+func printLogs(ctx context.Context, s Streams, st *keeper.Store, e keeper.Entry, f logFlags) error {
+	from, err := f.from(time.Now())
+	if err != nil {
+		return err
+	}
+	skip := 0 // lines
+	if f.tail >= 0 {
+		if err := st.Logs(ctx, e, false, func(r keeper.Record) error {
+			if !r.Time.Before(from) {
+				skip += bytes.Count(r.Data, []byte("\n"))
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		skip = max(0, skip-f.tail)
+	}
 	out, errOut := safeForTerminal(s.Out), safeForTerminal(s.Err)
 	several := severalOutputs(s)
 	defer several.flush()
-	return st.Logs(ctx, e, follow, func(r keeper.Record) error {
+	return st.Logs(ctx, e, f.follow, func(r keeper.Record) error {
+		if r.Time.Before(from) {
+			return nil
+		}
+		for ; skip > 0 && len(r.Data) > 0; skip-- {
+			_, rest, found := bytes.Cut(r.Data, []byte("\n"))
+			if r.Data = rest; !found {
+				return nil
+			}
+		}
+		if len(r.Data) == 0 {
+			return nil
+		}
 		out, errOut := out, errOut
 		if r.Container != "" {
 			out, errOut = several.of(pod.Container{Name: r.Container})

@@ -183,7 +183,8 @@ func TestRefused(t *testing.T) {
 		{"host path", `{containers: [{name: c, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, hostPath: {path: /run/docker.sock}}]}`, "none of emptyDir"},
 		{"no such volume", `{containers: [{name: c, volumeMounts: [{name: v, mountPath: /v}]}]}`, "which the pod does not have"},
 		{"the root", `{containers: [{name: c, volumeMounts: [{name: v, mountPath: /x/..}]}], volumes: [{name: v, emptyDir: {}}]}`, `at "/x/.."`},
-		{"one place, two volumes", `{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v}]}, {name: b, volumeMounts: [{name: w, mountPath: /v}]}], volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}]}`, "both mounted"},
+		{"one place, two volumes", `{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v}]}, {name: b, volumeMounts: [{name: w, mountPath: /v}]}], volumes: [{name: v, emptyDir: {}}, {name: w, configMap: {name: settings}}]}`, "both mounted"},
+		{"two folders at one place, one of them elsewhere too", `{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v}, {name: w, mountPath: /w}]}, {name: b, volumeMounts: [{name: w, mountPath: /v}]}], volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}]}`, "both mounted"},
 		{"one volume, two places", `{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v}]}, {name: b, volumeMounts: [{name: v, mountPath: /w}]}], volumes: [{name: v, emptyDir: {}}]}`, `at "/v" and at "/w"`},
 		{"path out of a volume", `{containers: [{name: c, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, configMap: {name: settings, items: [{key: MODE, path: ../x}]}}]}`, "no path of a file"},
 		{"two files at one path", `{containers: [{name: c, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, configMap: {name: settings, items: [{key: MODE, path: a}, {key: text, path: a/b}]}}]}`, "at the same place"},
@@ -247,6 +248,17 @@ containers:
 	}
 	if web.Readiness.Failure != 3 || web.Readiness.Period.Seconds() != 10 || web.PreStop.Sleep.Seconds() != 2 || p.Grace.Seconds() != 7 || p.Deadline.Seconds() != 60 {
 		t.Errorf("defaults: %+v, %+v, %s, %s", web.Readiness, web.PreStop, p.Grace, p.Deadline)
+	}
+}
+
+// A /tmp of each container is one here, and that is said.
+func TestFoldersOfEach(t *testing.T) {
+	p, err := readPod(t, `{containers: [{name: a, volumeMounts: [{name: v, mountPath: /tmp}]}, {name: b, volumeMounts: [{name: w, mountPath: /tmp}]}], volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}, {name: w, emptyDir: {sizeLimit: 2Mi}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Volumes) != 1 || p.Volumes[0].SizeBytes != 2<<20 || !strings.Contains(strings.Join(p.Notes, "\n"), "at /tmp is one folder here") {
+		t.Errorf("%+v, %q", p.Volumes, p.Notes)
 	}
 }
 

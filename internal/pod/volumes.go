@@ -52,6 +52,11 @@ func (r *reader) volumes(p *Pod) error {
 				return r.unsupported("give an absolute path below the root", "container %q mounts %q at %q", s.Name, m.Name, m.MountPath)
 			}
 			if v := at[target]; v != nil {
+				if merged, err := r.merge(v, s, m, placed); err != nil {
+					return err
+				} else if merged {
+					continue
+				}
 				if key[target] != m.Name+"\x00"+m.SubPath {
 					return r.unsupported("mount them at places of their own: here containers share one root file system", "volumes %q and %q are both mounted at %q", v.Name, m.Name, target)
 				}
@@ -76,6 +81,31 @@ func (r *reader) volumes(p *Pod) error {
 		p.Volumes = append(p.Volumes, *at[target])
 	}
 	return nil
+}
+
+// merge makes one folder of two empty ones of different containers at the same
+// place, such as a /tmp of each.
+func (r *reader) merge(v *Volume, s source, m corev1.VolumeMount, placed map[string]string) (bool, error) {
+	if m.Name == v.Name || !v.Scratch {
+		return false, nil
+	}
+	other, err := r.volume(s, m)
+	if err != nil || other == nil || !other.Scratch {
+		return false, err
+	}
+	if at, ok := placed[m.Name]; ok && at != v.Target {
+		return false, nil // it would be at two places
+	}
+	placed[m.Name] = v.Target
+	v.containers = append(v.containers, s.Name)
+	if v.SizeBytes > 0 {
+		v.SizeBytes = max(v.SizeBytes, other.SizeBytes)
+		if other.SizeBytes == 0 {
+			v.SizeBytes = 0
+		}
+	}
+	r.note("what different containers mount at %s is one folder here", v.Target)
+	return true, nil
 }
 
 // volume reads what m mounts; nil where it is optional and not there.
