@@ -173,6 +173,9 @@ func live(c *container.Container, end <-chan struct{}, events *eventWriter) erro
 	// engine see the end of the stream at the end of the guest agent.
 	closeStreams()
 	events.send(wire.Event{Kind: wire.Started})
+	if err := dropPrivileges(); err != nil {
+		return errors.Join(err, c.Destroy())
+	}
 	// Destroy takes the group from the container, and removes it.
 	group := ""
 	if g := c.Sandbox.CgroupJSON.Cgroup; g != nil {
