@@ -57,10 +57,13 @@ func said(mounted bool) string {
 
 // right is one RBAC rule that an account holds, and how it comes to it.
 type right struct {
-	from  *manifest.Object // where the rule stands; the binding, for a role that every cluster has
-	at    manifest.Path
-	rule  rbacv1.PolicyRule
-	chain string
+	from *manifest.Object // where the rule stands; the binding, for a role that every cluster has
+	at   manifest.Path
+	// rule has nothing in it where the role is not in the input: what it grants is
+	// not known.
+	rule    rbacv1.PolicyRule
+	chain   string
+	binding indexed[rbacv1.ClusterRoleBinding]
 }
 
 // rights returns the RBAC rules that the input grants to an account.
@@ -78,10 +81,14 @@ func (ix *index) rights(namespace, account string) []right {
 		}
 		role, ok := ix.roles[key{scope, b.obj.RoleRef.Name}]
 		if !ok {
-			for _, rule := range defaultRoles()[b.obj.RoleRef.Name] {
-				if scope == "" {
-					out = append(out, right{b.from, manifest.Path{"roleRef", "name"}, rule, chain + " -> ClusterRole " + b.obj.RoleRef.Name + " (every cluster has it)"})
-				}
+			at, via := manifest.Path{"roleRef", "name"}, chain+" -> "+b.obj.RoleRef.Kind+" "+b.obj.RoleRef.Name
+			known := defaultRoles()[b.obj.RoleRef.Name]
+			if scope != "" || len(known) == 0 {
+				out = append(out, right{b.from, at, rbacv1.PolicyRule{}, via + " (not in the input)", b})
+				continue
+			}
+			for _, rule := range known {
+				out = append(out, right{b.from, at, rule, via + " (every cluster has it)", b})
 			}
 			continue
 		}
@@ -93,7 +100,7 @@ func (ix *index) rights(namespace, account string) []right {
 			for i, rule := range part.obj.Rules {
 				at := manifest.Path{"rules", i}
 				pos, _ := part.from.Position(at)
-				out = append(out, right{part.from, at, rule, fmt.Sprintf("%s -> %s %s (%s:%d)", via, part.from.Kind, part.from.Name, part.from.File, pos.Line)})
+				out = append(out, right{part.from, at, rule, fmt.Sprintf("%s -> %s %s (%s:%d)", via, part.from.Kind, part.from.Name, part.from.File, pos.Line), b})
 			}
 		}
 	}
