@@ -165,9 +165,9 @@ type hardening struct {
 	said    []string          // about what is written, for standard error
 	refused []*manifest.Error
 	after   decide.Outcome // of what the files will be
-	// accounts and egress are what is put around the workloads, the first of the
-	// input, the second of what the files will be.
-	accounts, egress []harden.PolicySet
+	// accounts, rights and egress are what is put around the workloads, the first of
+	// the input, the others of what the files will be.
+	accounts, rights, egress []harden.PolicySet
 }
 
 // rewritten is a file, before and after.

@@ -38,14 +38,17 @@ func (h *hardening) judge(now []*manifest.Object) error {
 	if h.egress, err = harden.Egress(alone, h.all); err != nil {
 		return err
 	}
-	h.egress = slices.DeleteFunc(h.egress, h.elsewhere)
+	if h.rights, err = harden.Rights(alone, h.all); err != nil {
+		return err
+	}
+	h.egress, h.rights = slices.DeleteFunc(h.egress, h.elsewhere), slices.DeleteFunc(h.rights, h.elsewhere)
 	around := append(objectsOf(h.accounts), objectsOf(h.egress)...)
 	h.after, err = h.input.decider.Decide(append(slices.Clone(now), around...))
 	return err
 }
 
 // sets are what is put around the workloads.
-func (h *hardening) sets() []harden.PolicySet { return append(slices.Clone(h.accounts), h.egress...) }
+func (h *hardening) sets() []harden.PolicySet { return slices.Concat(h.accounts, h.rights, h.egress) }
 
 // elsewhere reports whether the workload of a set comes out of a unit that stays as
 // it is.

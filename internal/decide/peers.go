@@ -32,6 +32,8 @@ type seenPod struct {
 	of     *manifest.Object
 	labels map[string]string
 	ports  map[string]int32 // of its containers, by name
+	// account is the name of its ServiceAccount.
+	account string
 }
 
 // Network indexes the Services and pods of the input.
@@ -46,7 +48,7 @@ func (o Outcome) Network() *Network {
 	for _, d := range o.Decisions {
 		for _, w := range d.Pods {
 			ns := namespaceOf(w.Namespace)
-			n.pods[ns] = append(n.pods[ns], seenPod{of: w.Object, labels: podLabels(w), ports: podPorts(w)})
+			n.pods[ns] = append(n.pods[ns], seenPod{of: w.Object, labels: podLabels(w), ports: podPorts(w), account: n.ix.token(w.Pod, ns).account})
 		}
 	}
 	return n
