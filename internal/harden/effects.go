@@ -36,6 +36,18 @@ func effects() map[string]effect {
 			"ports below 1024 on old kernels, chown, and changing user in the container fail",
 			"`Operation not permitted` or `bind: permission denied` in the log of the container",
 		},
+		"egress-unlimited": {
+			"connections to what is not among its peers are dropped, where the cluster's network plugin enforces policies",
+			"`timed out` or `connection refused` in the log of the container, and what the network plugin logs of drops (Cilium: hubble observe --verdict DROPPED)",
+		},
+		"egress-without-dns": {
+			"nothing: it allows DNS beside what is allowed already",
+			"kubectl describe networkpolicy",
+		},
+		RightsRule: {
+			"nothing by itself; once the old binding is gone, calls to the Kubernetes API that it does not name are refused",
+			"`is forbidden` in the log of the container, with the verb and the resource",
+		},
 		accountRule: {
 			"what was granted to the namespace's default account outside of the input: rights, and secrets for pulling images",
 			"`ErrImagePull` in kubectl describe pod, or `is forbidden` in the log of the container; grant it to the new account",

@@ -128,6 +128,10 @@ func (p Plan) Row(after decide.Decision, around ...PolicySet) (report.Hardened, 
 	out.Findings = append(out.Findings, refusals...)
 	for _, set := range around {
 		set.addUp(out.Findings)
+		for _, f := range set.Files {
+			known := effects()[f.Rule]
+			out.Added = append(out.Added, report.Added{Rule: f.Rule, File: f.Path, Object: f.Object, Breaks: known.breaks, See: known.see})
+		}
 		out.Findings = append(out.Findings, set.Findings...)
 	}
 	return out, err
@@ -147,6 +151,9 @@ func clusterFirst(findings []report.Finding, name string) {
 }
 
 func show(c Change, v any) string {
+	if _, entry := v.(map[string]any); entry {
+		return text(v)
+	}
 	return cmp.Or(report.Value(c.Path.String(), v), text(v))
 }
 

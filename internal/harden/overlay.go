@@ -47,7 +47,7 @@ func (o Overlay) Files() ([]File, error) {
 		for _, f := range set.Files {
 			name := fileName(names, strings.TrimSuffix(path.Base(f.Path), ".yaml"))
 			resources.Content = append(resources.Content, scalar(name))
-			files = append(files, File{name, Mark(f.Text)})
+			files = append(files, File{Path: name, Text: Mark(f.Text)})
 		}
 	}
 	patches := &yaml.Node{Kind: yaml.SequenceNode}
@@ -69,7 +69,7 @@ func (o Overlay) Files() ([]File, error) {
 		there.HeadComment = report.Plain(fmt.Sprintf("%s %s is there, and has the changes of %s", w.Kind, w.Name, name))
 		there.Content[1].Style = yaml.LiteralStyle
 		patches.Content = append(patches.Content, there, mapping("path", scalar(name), "target", target(w)))
-		files = append(files, File{name, Mark(text)})
+		files = append(files, File{Path: name, Text: Mark(text)})
 	}
 	root := mapping("apiVersion", scalar("kustomize.config.k8s.io/v1beta1"), "kind", scalar("Kustomization"), "resources", resources)
 	if len(patches.Content) > 0 {
@@ -80,7 +80,7 @@ func (o Overlay) Files() ([]File, error) {
 	}
 	root.HeadComment = strings.Join(o.Said, "\n")
 	text, err := encode(root)
-	return append(files, File{KustomizationFile, Mark(text)}), err
+	return append(files, File{Path: KustomizationFile, Text: Mark(text)}), err
 }
 
 // resource writes a path so that kustomize does not take it for a URL.
@@ -141,7 +141,18 @@ const longestName = 120
 // fileName makes a name for a file of what an object is called, whatever is in that,
 // and takes it.
 func fileName(taken map[string]bool, name string) string {
-	clean := []byte(name[:min(len(name), longestName)])
+	clean := plainName(name[:min(len(name), longestName)])
+	out := clean + ".yaml"
+	for n := 2; taken[out]; n++ {
+		out = fmt.Sprintf("%s-%d.yaml", clean, n)
+	}
+	taken[out] = true
+	return out
+}
+
+// plainName is a name as a part of that of a file: it is no path, and not hidden.
+func plainName(name string) string {
+	clean := []byte(name)
 	for i, c := range clean {
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.' && i > 0:
@@ -149,12 +160,7 @@ func fileName(taken map[string]bool, name string) string {
 			clean[i] = '-'
 		}
 	}
-	out := string(clean) + ".yaml"
-	for n := 2; taken[out]; n++ {
-		out = fmt.Sprintf("%s-%d.yaml", clean, n)
-	}
-	taken[out] = true
-	return out
+	return string(clean)
 }
 
 const markText = "# Written by bulkhead harden. An edited file is not written again. sha256: "

@@ -37,6 +37,9 @@ type PolicySet struct {
 type File struct {
 	Path string
 	Text []byte
+	// Rule is that of the finding which it mends, and Object what it has: its kind
+	// and name.
+	Rule, Object string
 }
 
 // Egress returns the policies that limit the way out, for those workloads of the
@@ -117,7 +120,11 @@ func (b *builder) egress() error {
 		if err != nil {
 			return err
 		}
-		b.file(e.Name, text)
+		rule := "egress-unlimited"
+		if way.NoDNS {
+			rule = "egress-without-dns"
+		}
+		b.file(e.Name, text, rule, "NetworkPolicy "+e.Name)
 		b.set.Policies = append(b.set.Policies, e.Name)
 	}
 	return nil
@@ -269,14 +276,15 @@ func (b *builder) account() error {
 	if err != nil {
 		return err
 	}
-	b.file(name+"-serviceaccount", text)
+	b.file(name+"-serviceaccount", text, accountRule, "ServiceAccount "+name)
 	return nil
 }
 
 // file adds a file beside the workload's. Its name begins with that of the
 // workload's file: workloads of one name in one folder are usual, for several
 // environments.
-func (b *builder) file(name string, text []byte) {
+func (b *builder) file(name string, text []byte, rule, object string) {
+	name = plainName(name)
 	dir, base := filepath.Split(b.set.Workload.File)
 	if base = strings.TrimSuffix(base, filepath.Ext(base)); base != "" && !strings.HasPrefix(base, "<") && !strings.HasPrefix(name, base) {
 		name = base + "-" + name
@@ -288,7 +296,7 @@ func (b *builder) file(name string, text []byte) {
 		}
 	}
 	b.names[path] = true
-	b.set.Files = append(b.set.Files, File{path, text})
+	b.set.Files = append(b.set.Files, File{Path: path, Text: text, Rule: rule, Object: object})
 }
 
 // labels are those of the objects of a set.

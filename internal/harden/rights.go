@@ -99,12 +99,12 @@ func (b *builder) role(name, account string, beyond []*excess, kept []cut) error
 	if err != nil {
 		return err
 	}
-	b.file(name+"-role", text)
+	b.file(name+"-role", text, RightsRule, "Role "+name)
 	text, err = policy.Document(policy.RoleBinding(name, row.Namespace, labels(row.Name), account), nil)
 	if err != nil {
 		return err
 	}
-	b.file(name+"-rolebinding", text)
+	b.file(name+"-rolebinding", text, RightsRule, "RoleBinding "+name)
 	return nil
 }
 

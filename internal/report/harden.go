@@ -41,6 +41,8 @@ type Hardened struct {
 	Name      string     `json:"name"`
 	RiskClass risk.Class `json:"riskClass"`
 	Changes   []Change   `json:"changes"`
+	// Added are the new files that stand around it.
+	Added []Added `json:"added,omitempty"`
 	// Findings are those that stay: a person has to decide, or the cluster needs
 	// something first.
 	Findings []Finding `json:"findings"`
@@ -57,6 +59,15 @@ type Change struct {
 	After  string `json:"after"`
 	Breaks string `json:"breaks"` // what may stop working
 	See    string `json:"see"`    // how that shows
+}
+
+// Added is a new file with one object.
+type Added struct {
+	Rule   string `json:"rule"`
+	File   string `json:"file"`
+	Object string `json:"object"` // its kind and name
+	Breaks string `json:"breaks"`
+	See    string `json:"see"`
 }
 
 // Diff is what changes in one file.
@@ -135,25 +146,33 @@ func WriteHardeningExplained(w io.Writer, h Hardening, colour bool) error {
 	p := &printer{colour: colour}
 	for i := range h.Workloads {
 		row := &h.Workloads[i]
-		if len(row.Changes) == 0 {
+		if len(row.Changes)+len(row.Added) == 0 {
 			continue
 		}
 		p.printf("%s\n%s:%d\n", p.style(bold, row.title()), Plain(row.File), row.Line)
 		for _, c := range row.Changes {
-			p.wrapped("  ", p.style(bold, Plain(c.Path))+" "+p.style(dim, "["+Plain(c.Rule)+"]"))
-			before := c.Before
-			if before == "" {
-				before = "(missing)"
-			}
-			p.wrapped("    before  ", Plain(before))
-			p.wrapped("    after   ", Plain(c.After))
-			p.wrapped("    breaks  ", Plain(c.Breaks))
-			p.wrapped("    seen by ", Plain(c.See))
+			p.hardened(c)
+		}
+		for _, a := range row.Added {
+			p.hardened(Change{Rule: a.Rule, Path: a.File, After: a.Object, Breaks: a.Breaks, See: a.See})
 		}
 		p.printf("\n")
 	}
 	_, err := io.WriteString(w, p.b.String())
 	return err
+}
+
+// hardened tells one change.
+func (p *printer) hardened(c Change) {
+	before := c.Before
+	if before == "" {
+		before = "(missing)"
+	}
+	p.wrapped("  ", p.style(bold, Plain(c.Path))+" "+p.style(dim, "["+Plain(c.Rule)+"]"))
+	p.wrapped("    before  ", Plain(before))
+	p.wrapped("    after   ", Plain(c.After))
+	p.wrapped("    breaks  ", Plain(c.Breaks))
+	p.wrapped("    seen by ", Plain(c.See))
 }
 
 func (w *Hardened) title() string {
