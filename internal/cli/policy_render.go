@@ -19,6 +19,7 @@ type renderFlags struct {
 	files      []string
 	namespaces []string
 	config     string
+	static     string
 }
 
 func newPolicyRender(s Streams) *cobra.Command {
@@ -33,6 +34,12 @@ Bulkhead runs in the cluster for that. All policies of a cluster are rendered to
 the objects have the same names each time, and what is applied later replaces
 what was there.
 
+--static-manifests writes the admission policies to a folder instead, in the form
+that an API server loads from its own disk (feature gate
+ManifestBasedAdmissionControlConfig): nobody can change or delete them by a
+request. Start it with --admission-control-config-file DIR/admission.yaml. A
+BreakGlass does not count there.
+
 The same input prints the same bytes, so the output belongs into version
 control. The rules are the built-in ones; --config adds own ones and images.
 
@@ -40,12 +47,14 @@ Exit code: 0, or 2 where a policy is wrong: nothing is printed then, and every
 mistake is said with its line and field.`,
 		Example: `  bulkhead policy render -f policy.yaml
   bulkhead policy render -f policy.yaml | kubectl apply --server-side -f -
-  bulkhead policy render -f policies/ > rendered.yaml`,
+  bulkhead policy render -f policies/ > rendered.yaml
+  bulkhead policy render -f policy.yaml --static-manifests /etc/kubernetes/bulkhead | kubectl apply --server-side -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), s) },
 	}
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "file or folder with IsolationPolicies, or - for standard input (repeatable)")
 	cmd.Flags().StringArrayVarP(&f.namespaces, "namespace", "n", nil, "namespace that gets NetworkPolicies and a ServiceAccount without a token, beside those that policies name (repeatable)")
+	cmd.Flags().StringVar(&f.static, "static-manifests", "", "folder, as the API server's host names it, that gets the admission policies")
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration with own rules and images (default: none)")
 	return cmd
 }
@@ -59,9 +68,14 @@ func (f renderFlags) run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	objects, err := policy.Render(policy.Input{Policies: policies, Rules: catalogue, Namespaces: f.namespaces})
+	objects, err := policy.Render(policy.Input{Policies: policies, Rules: catalogue, Namespaces: f.namespaces, Static: f.static != ""})
 	if err != nil {
 		return usageError(fmt.Errorf("rendering the policies: %w", err), "the policies of a cluster are rendered together, and must not contradict each other")
+	}
+	if f.static != "" {
+		if objects, err = saveStatic(f.static, objects); err != nil {
+			return err
+		}
 	}
 	text, err := policy.YAML(objects)
 	if err == nil {

@@ -44,8 +44,8 @@ type process struct {
 func (s *Server) Kubeconfig() string { return filepath.Join(s.dir, "kubeconfig") }
 
 // Start runs both in dir, an empty folder, and returns when the API server is
-// ready. They outlive the process that started them: see Stop and StopIn.
-func Start(ctx context.Context, bin Binaries, dir string) (*Server, error) {
+// ready. The API server gets the flags too. They outlive the process that started them: see Stop and StopIn.
+func Start(ctx context.Context, bin Binaries, dir string, flags ...string) (*Server, error) {
 	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return nil, err
@@ -66,6 +66,7 @@ func Start(ctx context.Context, bin Binaries, dir string) (*Server, error) {
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file", s.file("sa.key"),
 		"--service-account-signing-key-file", s.file("sa.key"), "--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true",
 	}
+	s.flags = append(s.flags, flags...)
 	if err == nil {
 		err = s.launch(bin.path("kube-apiserver"), s.flags...)
 	}

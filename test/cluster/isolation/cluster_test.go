@@ -58,14 +58,15 @@ func (w *warnings) take() []string {
 	return out
 }
 
-// start runs an API server that ends with the test, with Bulkhead's CRDs.
-func start(t *testing.T) *cluster {
+// start runs an API server that ends with the test, with Bulkhead's CRDs. It gets
+// the flags too.
+func start(t *testing.T, flags ...string) *cluster {
 	t.Helper()
 	bin, err := apiserver.Build(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := apiserver.Start(t.Context(), bin, t.TempDir())
+	s, err := apiserver.Start(t.Context(), bin, t.TempDir(), flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
