@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +114,37 @@ func TestListAsAWhole(t *testing.T) {
 		if compareList(t, text) {
 			t.Errorf("%s: read item by item", name)
 		}
+	}
+}
+
+// TestMemoryOfALargeList: of 40,000 pods in a List is kept what would be kept of
+// as many documents.
+func TestMemoryOfALargeList(t *testing.T) {
+	const pods = 40_000
+	block, doc := strings.Builder{}, strings.Builder{}
+	block.WriteString("apiVersion: v1\nkind: List\nitems:\n")
+	pod := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n  - name: c\n    image: nginx:1\n    args: [a, b, c, d]\n"
+	for range pods {
+		block.WriteString("- " + strings.TrimSuffix(strings.ReplaceAll(pod, "\n", "\n  "), "  "))
+		doc.WriteString("---\n" + pod)
+	}
+	kept := func(text string) uint64 {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		b := Read("f", strings.NewReader(text), DefaultLimits())
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if len(b.Objects) != pods || len(b.Errors) > 0 {
+			t.Fatalf("%d objects, %v", len(b.Objects), b.Errors)
+		}
+		runtime.KeepAlive(b)
+		return after.HeapAlloc - before.HeapAlloc
+	}
+	list, documents := kept(block.String()), kept(doc.String())
+	t.Logf("kept: %d MiB of a List, %d MiB of documents", list>>20, documents>>20)
+	if list > documents*5/4 {
+		t.Errorf("%d MiB are kept of a List, %d MiB of as many documents", list>>20, documents>>20)
 	}
 }
 

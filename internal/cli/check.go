@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -164,6 +165,9 @@ func small(paths []string) bool {
 	return size < most
 }
 
+// softMemory is from how many bytes on garbage is collected more often.
+const softMemory = 512 << 20
+
 // readInput reads the manifests and decides. What cannot be read is said on
 // standard error, and the rest is decided all the same. rowsOnly: the outcome is
 // reported and nothing more is asked of it.
@@ -173,8 +177,12 @@ func readInput(ctx context.Context, s Streams, configPath string, inputs inputFl
 		// of the time that a small check takes.
 		debug.SetGCPercent(400)
 	} else {
-		// A tenth of the time of a large check, for a third more memory.
+		// A tenth of the time of a large check, for a third more memory; of the
+		// largest, less memory and more time.
 		debug.SetGCPercent(150)
+		if debug.SetMemoryLimit(-1) == math.MaxInt64 { // GOMEMLIMIT is not set
+			debug.SetMemoryLimit(softMemory)
+		}
 	}
 	cfg, err := loadConfig(configPath, paths)
 	if err != nil {
