@@ -122,7 +122,7 @@ func (p *play) refusal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, []string{demoProgram})
+	_, _, err = f.podRequest(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, []string{demoProgram})
 	if err == nil {
 		return errors.New("the default route was to be refused here, and was not")
 	}
@@ -155,8 +155,8 @@ func (p *play) request(ctx context.Context) (req runner.Request, notes string, e
 		return req, "", err
 	}
 	var said bytes.Buffer
-	req, _, err = f.request(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: &said}, []string{demoProgram})
-	return req, said.String(), err
+	run, _, err := f.podRequest(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: &said}, []string{demoProgram})
+	return run.req, said.String(), err
 }
 
 // sandboxed runs the hostile program by the waiver.

@@ -30,48 +30,79 @@ const (
 	probeTimeout = 2 * time.Minute
 )
 
-// runPod runs the pod of a manifest: its class and the routes give the boundary.
+// podRun is a pod that is about to run.
+type podRun struct {
+	req runner.Request // with the command of its only main container, where it has one
+	pod *pod.Pod
+	// subject is what messages are about.
+	subject string
+}
+
+// say tells what happens; parts of message may be the guest's words.
+func (r podRun) say(s Streams, message string) {
+	fmt.Fprintf(s.Err, "bulkhead: %s: %s\n", r.subject, printable(message))
+}
+
+// runPod runs the pod of a manifest.
 func (f runFlags) runPod(ctx context.Context, s Streams, way *egress.Proxy, args []string) error {
-	if err := f.podUsage(); err != nil {
-		return err
-	}
-	plan, p, err := f.readPod(s, args)
-	if err != nil {
-		return err
-	}
-	engine, err := f.chooseEngine(ctx, plan.Accepted)
-	if err != nil {
-		return refused(plan, err)
-	}
-	root, err := f.podRoot(ctx, s, p)
+	r, root, err := f.podRequest(ctx, s, args)
 	if err != nil {
 		return err
 	}
 	defer root.close()
-	if err := f.podPlace(s, root, p); err != nil {
-		return err
-	}
-	limits, notes := p.Limits()
-	if root.spec.Limits, err = f.limits.of(s, engine, limits); err != nil {
-		return err
-	}
-	say := func(message string) { fmt.Fprintf(s.Err, "bulkhead: %s: %s\n", subject(plan), printable(message)) }
-	// Said each time, wherever the output goes: what runs is weaker than the
-	// route, and somebody answers for it.
-	if !engine.Boundary().Satisfies(plan.Required) {
-		say(fmt.Sprintf("%s instead of %s: %s", engine.Boundary(), plan.Required, plan.Waiver))
-	}
-	for _, note := range slices.Concat(p.Notes, notes) {
-		say(note)
-	}
-	req := runner.Request{Place: runner.Place{Engine: engine, Spec: root.spec, Minimum: plan.Accepted, Egress: way}}
-	if err := f.limits.bound(&req); err != nil {
+	r.req.Egress = way
+	if err := f.limits.bound(&r.req); err != nil {
 		return err
 	}
 	if f.detach {
-		return f.runPodDetached(ctx, s, req.Place, p)
+		return f.runPodDetached(ctx, s, r.req.Place, r.pod)
 	}
-	return f.runPodHere(ctx, s, req, p, say)
+	return f.runPodHere(ctx, s, r)
+}
+
+// podRequest turns a manifest into what to run: its class and the routes give
+// the boundary. The root file system is closed by the caller.
+func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (r podRun, root *rootfs, err error) {
+	if err := f.podUsage(); err != nil {
+		return r, nil, err
+	}
+	plan, p, err := f.readPod(s, args)
+	if err != nil {
+		return r, nil, err
+	}
+	engine, err := f.chooseEngine(ctx, plan.Accepted)
+	if err != nil {
+		return r, nil, refused(plan, err)
+	}
+	if root, err = f.podRoot(ctx, s, p); err != nil {
+		return r, nil, err
+	}
+	defer func() {
+		if err != nil {
+			root.close()
+		}
+	}()
+	if err := f.podPlace(s, root, p); err != nil {
+		return r, nil, err
+	}
+	limits, notes := p.Limits()
+	if root.spec.Limits, err = f.limits.of(s, engine, limits); err != nil {
+		return r, nil, err
+	}
+	r = podRun{pod: p, subject: subject(plan)}
+	r.req.Place = runner.Place{Engine: engine, Spec: root.spec, Minimum: plan.Accepted}
+	if only, err := onlyMain(p); err == nil {
+		r.req.Command = agent.Command{Args: slices.Concat(only.Command, only.Args), Env: only.Env, Dir: only.Dir}
+	}
+	// Said each time, wherever the output goes: what runs is weaker than the
+	// route, and somebody answers for it.
+	if !engine.Boundary().Satisfies(plan.Required) {
+		r.say(s, fmt.Sprintf("%s instead of %s: %s", engine.Boundary(), plan.Required, plan.Waiver))
+	}
+	for _, note := range slices.Concat(p.Notes, notes) {
+		r.say(s, note)
+	}
+	return r, root, nil
 }
 
 // podUsage refuses flags that contradict a manifest.
@@ -207,18 +238,18 @@ func refused(plan decide.Plan, err error) error {
 }
 
 // runPodHere runs a pod with this process's streams and signals.
-func (f runFlags) runPodHere(ctx context.Context, s Streams, req runner.Request, p *pod.Pod, say func(string)) error {
-	e := &req.Execution
+func (f runFlags) runPodHere(ctx context.Context, s Streams, r podRun) error {
+	e := &r.req.Execution
 	detach, err := attach(s, f.interactive, f.tty, e)
 	if err != nil {
 		return err
 	}
 	defer detach()
-	out := newOutputs(s, p, e.OutputBytes)
+	out := newOutputs(s, r.pod, e.OutputBytes)
 	defer out.flush()
-	result, err := runner.Use(ctx, req.Place, e.Signals, func(ctx context.Context, client *agent.Client) (int, error) {
+	result, err := runner.Use(ctx, r.req.Place, e.Signals, func(ctx context.Context, client *agent.Client) (int, error) {
 		return podrun.Run(ctx, client, podrun.Request{
-			Pod: p, Output: out.of, Notice: say, UntilReady: f.probe,
+			Pod: r.pod, Output: out.of, Notice: func(m string) { r.say(s, m) }, UntilReady: f.probe,
 			Stdin: e.Command.Stdin, Terminal: e.Command.Terminal, Signals: e.Signals, Resizes: e.Resizes,
 		})
 	})
@@ -226,7 +257,7 @@ func (f runFlags) runPodHere(ctx context.Context, s Streams, req runner.Request,
 		return err
 	}
 	if result.OOMKilled {
-		say("ended: the sandbox reached its limit of memory")
+		r.say(s, "ended: the sandbox reached its limit of memory")
 	}
 	return exitWith(result.ExitCode)
 }
