@@ -54,8 +54,9 @@ check: lint generate ## lint, tests, and generated files and go.mod clean: what 
 	git diff --exit-code -- docs/rules.md risk/rules/catalogue.json api deploy '*go.mod' '*go.sum'
 	$(MAKE) test race
 
-demo: build ## check, explain, refuse, run behind gVisor, compare with runc; writes bulkhead-report.html
+demo: build ## check, explain, refuse, run behind gVisor, compare with runc, bombs behind limits; writes bulkhead-report.html
 	$(BIN)/bulkhead demo
+	tools/demo-bombs.sh $(BIN)/bulkhead
 
 bench: deps build ## time to first byte, interleaved, as ratios to runc
 	BULKHEAD_BIN=$(BIN) $(GO) test -run '^$$' -bench TimeToFirstByte -benchtime=30x ./internal/bench
