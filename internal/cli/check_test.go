@@ -34,8 +34,8 @@ func TestCheckRefusesWhatCosts(t *testing.T) {
 		name, text, want string
 		goodWorkloads    int
 	}{
-		{"one long line", "a: " + strings.Repeat("x", 33<<20), "<stdin>:1: document is larger than 32 MiB", 1},
-		{"many lines", "a:\n" + strings.Repeat("- xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", 800_000), "<stdin>:1: document is larger than 32 MiB", 1},
+		{"one long line", "a: " + strings.Repeat("x", 33<<20), "<stdin>:1: document of 33 MiB; at most 32 MiB are read", 1},
+		{"many lines", "a:\n" + strings.Repeat("- xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", 800_000), "<stdin>:1: document of 34 MiB; at most 32 MiB are read", 1},
 		{"nested lists", "a: " + strings.Repeat("[", 300) + strings.Repeat("]", 300), "<stdin>:1:204: nested deeper than 200 levels", 1},
 		{"nested beyond the parser", strings.Repeat("[", 50_000), "<stdin>:1:1: exceeded max depth", 1},
 		{"nested JSON", strings.Repeat(`{"a":`, 20_000) + "1" + strings.Repeat("}", 20_000), "<stdin>:1:1: exceeded max depth", 1},
