@@ -119,15 +119,10 @@ func create(path, of string, paths []string, text []byte) error {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	temp := rel + ".bulkhead-new"
-	_ = root.Remove(temp)
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	temp, err := writeBeside(root, rel, text)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = root.Link(temp, rel) // fails where something is there by now
-	}
+	err = root.Link(temp, rel) // fails where something is there by now
 	return errors.Join(err, root.Remove(temp))
 }

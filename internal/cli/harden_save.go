@@ -197,23 +197,40 @@ func export(path string, paths []string, outDir string, text []byte, exported ma
 		return "", err
 	}
 	defer func() { _ = root.Close() }()
-	if err := root.MkdirAll(filepath.Dir(rel), 0o755); err != nil {
+	if err := put(root, rel, text); err != nil {
 		return "", err
 	}
-	temp := rel + ".bulkhead-new"
+	exported[rel] = true
+	return filepath.Join(outDir, rel), nil
+}
+
+// put writes a file, and the folders that it is in, as a whole or not at all.
+func put(root *os.Root, rel string, text []byte) error {
+	if err := root.MkdirAll(filepath.Dir(rel), 0o755); err != nil {
+		return err
+	}
+	temp, err := writeBeside(root, rel, text)
+	if err != nil {
+		return err
+	}
+	if err = root.Rename(temp, rel); err != nil {
+		_ = root.Remove(temp)
+	}
+	return err
+}
+
+// writeBeside writes a text beside the file that it is for, and returns where.
+func writeBeside(root *os.Root, rel string, text []byte) (temp string, err error) {
+	temp = rel + ".bulkhead-new"
 	_ = root.Remove(temp)
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return "", err
 	}
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = root.Rename(temp, rel)
-	}
-	if err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		_ = root.Remove(temp)
 		return "", err
 	}
-	exported[rel] = true
-	return filepath.Join(outDir, rel), nil
+	return temp, nil
 }

@@ -142,27 +142,6 @@ func mine(root *os.Root, rel string) ([]byte, error) {
 // anything into.
 const maxOverlayFile = 16 << 20
 
-// put writes a file as a whole or not at all.
-func put(root *os.Root, rel string, text []byte) error {
-	if err := root.MkdirAll(filepath.Dir(rel), 0o755); err != nil {
-		return err
-	}
-	temp := rel + ".bulkhead-new"
-	_ = root.Remove(temp)
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = root.Rename(temp, rel)
-	}
-	if err != nil {
-		_ = root.Remove(temp)
-	}
-	return err
-}
-
 // sweep removes files that Bulkhead wrote into a folder and that are not among the
 // present ones.
 func sweep(root *os.Root, dir string, files []harden.File) error {

@@ -86,8 +86,8 @@ unpacked they take more.`,
 		Example: "  bulkhead image ls\n  bulkhead image ls -o json\n  bulkhead image rm $(bulkhead image ls -q)",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if output != "table" && output != "json" {
-				return usageError(fmt.Errorf("unknown output %q", output), "it is table or json")
+			if err := tableOrJSON(output); err != nil {
+				return err
 			}
 			st, err := imageStore()
 			if err != nil {
@@ -305,8 +305,8 @@ func newImageGC(s Streams) *cobra.Command {
 		Example: "  bulkhead image gc\n  bulkhead image gc --all -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "table" && output != "json" {
-				return usageError(fmt.Errorf("unknown output %q", output), "it is table or json")
+			if err := tableOrJSON(output); err != nil {
+				return err
 			}
 			st, err := imageStore()
 			if err != nil {

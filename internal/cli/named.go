@@ -63,8 +63,8 @@ those whose keeper crashed. With -a also those that ended and were not removed.`
 		Example: "  bulkhead ps\n  bulkhead ps -a -o json\n  bulkhead rm $(bulkhead ps -aq)",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if output != "table" && output != "json" {
-				return usageError(fmt.Errorf("unknown output %q", output), "it is table or json")
+			if err := tableOrJSON(output); err != nil {
+				return err
 			}
 			st, err := store()
 			if err != nil {

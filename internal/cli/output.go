@@ -49,3 +49,11 @@ func writeReport(s Streams, format string, rep report.Report, inForce []rules.Ru
 	}
 	return nil
 }
+
+// tableOrJSON refuses any other format of a list.
+func tableOrJSON(output string) error {
+	if output != "table" && output != "json" {
+		return usageError(fmt.Errorf("unknown output %q", output), "it is table or json")
+	}
+	return nil
+}

@@ -279,13 +279,7 @@ func needsOfRow(row []*syntax.Regexp) []string {
 		case len(run) == 0:
 			run = texts
 		default:
-			var longer []string
-			for _, a := range run {
-				for _, b := range texts {
-					longer = append(longer, a+b)
-				}
-			}
-			run = longer
+			run = joined(run, texts)
 		}
 		consider(run)
 	}
@@ -329,19 +323,24 @@ func exactly(re *syntax.Regexp) []string {
 				out = append(out, texts...)
 				continue
 			}
-			var longer []string
-			for _, a := range out {
-				for _, b := range texts {
-					longer = append(longer, a+b)
-				}
-			}
-			if out = longer; len(out) > maxNeeds {
+			if out = joined(out, texts); len(out) > maxNeeds {
 				return nil
 			}
 		}
 		return out
 	}
 	return nil
+}
+
+// joined are all texts of the one followed by one of the other.
+func joined(heads, tails []string) []string {
+	var out []string
+	for _, head := range heads {
+		for _, tail := range tails {
+			out = append(out, head+tail)
+		}
+	}
+	return out
 }
 
 // shortest is the length of the shortest word; 0 where there is none.
