@@ -222,6 +222,8 @@ func codeSpan(s string) string {
 }
 
 // plainWord has no character that means something to Markdown.
+//
+//nolint:gochecknoglobals // a constant, made when it is first needed
 var plainWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\p{L}\p{N},.;:'"()/%+=?…-]+$`) })
 
 // meant is what Markdown or GitHub makes something of without any such character:

@@ -17,7 +17,7 @@ const maxValue = 120
 // secretPatterns find secrets in command lines and URLs: what follows a name
 // that says so, known token forms, and a password in a URL. The first group is kept.
 //
-//nolint:gochecknoglobals // a table that nothing writes to
+//nolint:gochecknoglobals // a constant, made when it is first needed
 var secretPatterns = sync.OnceValue(func() []*regexp.Regexp {
 	return []*regexp.Regexp{
 		regexp.MustCompile(`(?i)((?:[a-z0-9_.-]*)(?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d|credential|bearer)[a-z0-9_-]*["']?(?:\s*[=:]\s*|\s+)["']?)[^\s"']+`),
@@ -118,6 +118,8 @@ func escaped(s string) string {
 // CI runners act on lines of a job's output: GitHub on `::name` at the beginning
 // of one (and a line is broken wherever it is full, so at any word), GitHub,
 // Azure and TeamCity on `##[`, `##vso[` and `##teamcity[`.
+//
+//nolint:gochecknoglobals // constants, made when they are first needed
 var (
 	workflowCommand = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|[\s\p{Z}])::([A-Za-z])`) })
 	loggingCommand  = regexp.MustCompile(`(?i)##(\[|vso\[|teamcity\[)`)

@@ -172,7 +172,7 @@ func (c *cluster) apply(ctx context.Context, o *unstructured.Unstructured, dryRu
 // is no failure.
 func (c *cluster) await(t *testing.T, what string, done func(context.Context) (bool, error)) {
 	t.Helper()
-	c.awaitFor(t, time.Minute, what, done)
+	c.awaitFor(t, 3*time.Minute, what, done) // a machine may be busy with other tests
 }
 
 func (c *cluster) awaitFor(t *testing.T, limit time.Duration, what string, done func(context.Context) (bool, error)) {
