@@ -123,11 +123,11 @@ func (s *Store) fetch(ctx context.Context, r *repository, o PullOptions) (v1.Des
 		total += b.Size
 	}
 	count := counter{total: total, tell: o.Progress}
-	group, ctx := errgroup.WithContext(ctx)
+	group, all := errgroup.WithContext(ctx) // over, when they are
 	group.SetLimit(layersAtOnce)
 	for _, b := range blobs {
 		group.Go(func() error {
-			if err := s.put(ctx, b, func(tmp string) error { return download(ctx, r, b, tmp, &count) }); err != nil {
+			if err := s.put(all, b, func(tmp string) error { return download(all, r, b, tmp, &count) }); err != nil {
 				return fmt.Errorf("loading %s: %w", b.Digest, r.hinted(err))
 			}
 			return nil
