@@ -45,10 +45,12 @@ cannot be edited safely (a template, an anchor shared with others) stays as it
 is, and is named with the reason.
 
 It shows a diff and writes nothing, unless --write (each file is replaced as a
-whole or not at all), --out-dir or --kustomize is given. With --kustomize DIR the
-sources stay as they are, and DIR becomes an overlay of them: patches, and the
-policies as resources, built and compared before they count. What only a person can decide is said
-on standard error, with the next step.
+whole or not at all), --out-dir or --kustomize is given. For a Helm chart that is
+named alone, --out-dir DIR has a values file for what the chart's values reach, and
+a post-render patch for the rest. With --kustomize DIR the sources stay as they
+are, and DIR becomes an overlay of them: patches, and the policies as resources,
+built and compared before they count. What only a person can decide is said on
+standard error, with the next step.
 
 Exit code:
   0  nothing at or above --fail-on stays
@@ -60,6 +62,7 @@ Exit code:
   bulkhead harden --write deploy/
   bulkhead harden --out-dir hardened deploy/
   bulkhead harden --kustomize deploy/hardened deploy/base && kubectl apply -k deploy/hardened
+  bulkhead harden --out-dir hardened --release agents my-chart --values prod.yaml
   bulkhead harden deploy/ | git apply`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -110,7 +113,9 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 	}
 	in.warn(s.Err)
 	h.input = in
-	if f.kustomize != "" {
+	if chart := h.chart(); chart != nil && f.outDir != "" {
+		err = h.values(ctx, f, *chart)
+	} else if f.kustomize != "" {
 		err = h.overlay(ctx, f, paths)
 	} else if err = h.rewrite(); err == nil && (f.write || f.outDir != "") {
 		h.save(paths, f.outDir)

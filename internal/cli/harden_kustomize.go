@@ -38,7 +38,7 @@ func (f hardenFlags) keptUnit(u manifest.Unit) string {
 	case u.Form == manifest.Kustomization:
 		return "it is rendered by the kustomization " + u.Path + ": --kustomize DIR writes an overlay of it"
 	}
-	return "it is rendered by the chart " + u.Path
+	return "it is rendered by the chart " + u.Path + ": named alone, with --out-dir DIR, it gets a values file and a post-render patch"
 }
 
 // resolved is an absolute path without links, as far as it exists.
@@ -72,23 +72,7 @@ func (h *hardening) overlay(ctx context.Context, f hardenFlags, paths []string) 
 	if err := h.plan(); err != nil {
 		return err
 	}
-	edited := map[origin]*manifest.Object{}
-	for _, p := range h.plans {
-		o, err := p.Edited()
-		if err != nil {
-			return err
-		}
-		if p.Kept == "" {
-			edited[originOf(o)] = o
-		}
-	}
-	now := slices.Clone(h.input.objects)
-	for i, o := range now {
-		if e := edited[originOf(o)]; e != nil {
-			now[i] = e
-		}
-	}
-	if err := h.judge(now); err != nil {
+	if err := h.judgeEdited(); err != nil {
 		return err
 	}
 	layers, bad := h.layers(f.kustomize, paths)
@@ -111,6 +95,27 @@ func (h *hardening) overlay(ctx context.Context, f hardenFlags, paths []string) 
 	h.files, refused = s.publish()
 	h.refuse(refused...)
 	return nil
+}
+
+// judgeEdited judges what was read with the changes that are planned.
+func (h *hardening) judgeEdited() error {
+	edited := map[origin]*manifest.Object{}
+	for _, p := range h.plans {
+		o, err := p.Edited()
+		if err != nil {
+			return err
+		}
+		if p.Kept == "" {
+			edited[originOf(o)] = o
+		}
+	}
+	now := slices.Clone(h.input.objects)
+	for i, o := range now {
+		if e := edited[originOf(o)]; e != nil {
+			now[i] = e
+		}
+	}
+	return h.judge(now)
 }
 
 // refuse notes why the overlays were not written.

@@ -223,7 +223,11 @@ func put(root *os.Root, rel string, text []byte) error {
 func writeBeside(root *os.Root, rel string, text []byte) (temp string, err error) {
 	temp = rel + ".bulkhead-new"
 	_ = root.Remove(temp)
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	mode := fs.FileMode(0o644)
+	if bytes.HasPrefix(text, []byte("#!")) {
+		mode = 0o755
+	}
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return "", err
 	}

@@ -18,6 +18,7 @@ const renderTimeout = 30 * time.Second
 type inputFlags struct {
 	values        []string
 	set           []string
+	release       string
 	remote        bool // kustomizations may have resources from the network
 	renderTimeout time.Duration
 	skip          string // a folder that is not read
@@ -27,6 +28,7 @@ type inputFlags struct {
 func (f *inputFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.values, "values", nil, "file with values for charts (repeatable, the later over the earlier)")
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "a value for charts, KEY=VALUE (repeatable, over --values)")
+	cmd.Flags().StringVar(&f.release, "release", "", "release that charts are rendered for (default: release-name, as `helm template`)")
 	cmd.Flags().BoolVar(&f.remote, "kustomize-remote", false, "let kustomizations have resources from the network")
 	cmd.Flags().DurationVar(&f.renderTimeout, "render-timeout", renderTimeout, "how long one chart or kustomization may render")
 }
@@ -75,6 +77,9 @@ func (f inputFlags) kube() kube {
 	}
 	for _, v := range f.set {
 		k.render = append(k.render, "--set="+v)
+	}
+	if f.release != "" {
+		k.render = append(k.render, "--release="+f.release)
 	}
 	if f.remote {
 		k.render = append(k.render, "--kustomize-remote")

@@ -167,17 +167,20 @@ const markText = "# Written by bulkhead harden. An edited file is not written ag
 
 // Mark puts a line before a text that says who wrote it and what it was.
 func Mark(text []byte) []byte {
+	if shebang, rest, ok := strings.Cut(string(text), "\n"); ok && strings.HasPrefix(shebang, "#!") {
+		return []byte(shebang + "\n" + markText + sum([]byte(rest)) + "\n" + rest)
+	}
 	return append([]byte(markText+sum(text)+"\n"), text...)
 }
 
 // IsMarked reports whether a file was written by Bulkhead and is as it was.
 func IsMarked(file []byte) bool {
 	first, rest, _ := strings.Cut(strings.ReplaceAll(string(file), "\r\n", "\n"), "\n")
+	if strings.HasPrefix(first, "#!") {
+		first, rest, _ = strings.Cut(rest, "\n")
+	}
 	return first == markText+sum([]byte(rest))
 }
-
-// WasMarked reports whether a file was written by Bulkhead, whatever became of it.
-func WasMarked(file []byte) bool { return strings.HasPrefix(string(file), markText) }
 
 func sum(text []byte) string {
 	s := sha256.Sum256(text)

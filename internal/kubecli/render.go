@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -24,17 +25,18 @@ type renderFlags struct {
 func newRender(s Streams) *cobra.Command {
 	var f renderFlags
 	cmd := &cobra.Command{
-		Use:   "render chart|kustomization PATH",
+		Use:   "render chart|keys|kustomization PATH",
 		Short: "Render a chart or a kustomization to manifests",
-		Long: `render writes the manifests of one chart (a folder or .tgz) or kustomization.
+		Long: `render writes the manifests of one chart (a folder or .tgz) or kustomization, or
+the keys of a chart's values.
 What cannot be rendered is a frame too.
 
 Exit code: 0, or 2 where nothing could be written.`,
 		Example: `  bulkhead-kube render chart ./chart --values prod.yaml --set replicas=2
   bulkhead-kube render kustomization deploy/overlays/prod`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 || args[0] != "chart" && args[0] != "kustomization" {
-				return usageError(errors.New("render takes `chart PATH` or `kustomization PATH`"), "see `bulkhead-kube render --help`")
+			if len(args) != 2 || !slices.Contains([]string{"chart", "keys", "kustomization"}, args[0]) {
+				return usageError(errors.New("render takes `chart PATH`, `keys PATH` or `kustomization PATH`"), "see `bulkhead-kube render --help`")
 			}
 			return nil
 		},
@@ -42,6 +44,7 @@ Exit code: 0, or 2 where nothing could be written.`,
 	}
 	cmd.Flags().StringArrayVar(&f.values.Files, "values", nil, "file with values for the chart (repeatable)")
 	cmd.Flags().StringArrayVar(&f.values.Set, "set", nil, "a value for the chart, KEY=VALUE (repeatable)")
+	cmd.Flags().StringVar(&f.values.Release, "release", "", "release that the chart is rendered for")
 	cmd.Flags().BoolVar(&f.remote, "kustomize-remote", false, "let a kustomization have resources from the network")
 	cmd.Flags().BoolVar(&f.any, "kustomize-any-file", false, "let a kustomization have files from outside of its folder")
 	cmd.Flags().Int64Var(&f.memory, "memory", 1<<30, "bytes of memory, past which it ends")
@@ -62,9 +65,15 @@ func (f renderFlags) run(ctx context.Context, s Streams, form, path string) erro
 		return err
 	}
 	var files []render.File
-	if form == "chart" {
+	switch form {
+	case "chart":
 		files, err = render.Chart(ctx, path, f.values)
-	} else {
+	case "keys":
+		var file render.File
+		if file, err = render.ChartKeys(path, f.values); err == nil {
+			files = []render.File{file}
+		}
+	default:
 		files, err = render.Kustomization(path, f.any)
 	}
 	if err != nil {

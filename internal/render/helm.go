@@ -1,7 +1,9 @@
 package render
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,6 +25,8 @@ import (
 type Values struct {
 	Files []string // --values: YAML files, the later over the earlier
 	Set   []string // --set: KEY=VALUE, over the files
+	// Release is the release that the chart is rendered for; "" is Helm's default.
+	Release string
 }
 
 const releaseName, releaseNamespace = "release-name", "default" // as `helm template` has them
@@ -46,7 +50,7 @@ func Chart(ctx context.Context, dir string, v Values) ([]File, error) {
 	if err := chartutil.ProcessDependencies(c, given); err != nil {
 		return nil, hinted{fmt.Errorf("values for the chart's dependencies: %w", err), "check --values and --set"}
 	}
-	options := common.ReleaseOptions{Name: releaseName, Namespace: releaseNamespace, Revision: 1, IsInstall: true}
+	options := common.ReleaseOptions{Name: cmp.Or(v.Release, releaseName), Namespace: releaseNamespace, Revision: 1, IsInstall: true}
 	// A schema may refer to others by URL; whether values fit is Helm's business.
 	values, err := util.ToRenderValuesWithSchemaValidation(c, given, options, nil, true)
 	if err != nil {
@@ -122,4 +126,49 @@ func readValues(name string) (map[string]any, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return values, nil
+}
+
+// ChartKeys returns the keys of a chart's values, those of its dependencies and the
+// given ones included, as one object of kind Values. Of what is not a mapping only
+// the kind is told: "list", "empty" (a list) or "scalar".
+func ChartKeys(dir string, v Values) (File, error) {
+	given, err := v.read()
+	if err != nil {
+		return File{}, err
+	}
+	c, err := loader.Load(dir)
+	if err != nil {
+		return File{}, err
+	}
+	if err := chartutil.ProcessDependencies(c, given); err != nil {
+		return File{}, err
+	}
+	all, err := util.CoalesceValues(c, given)
+	if err != nil {
+		return File{}, err
+	}
+	text, err := json.Marshal(map[string]any{"apiVersion": "bulkhead.dev/values/v1", "kind": "Values", "values": keysOf(map[string]any(all), 0)})
+	return File{dir, string(text)}, err
+}
+
+const deepestKey = 16
+
+func keysOf(v any, depth int) any {
+	switch x := v.(type) {
+	case map[string]any:
+		if depth > deepestKey {
+			return "scalar"
+		}
+		out := map[string]any{}
+		for key, item := range x {
+			out[key] = keysOf(item, depth+1)
+		}
+		return out
+	case []any:
+		if len(x) == 0 {
+			return "empty"
+		}
+		return "list"
+	}
+	return "scalar"
 }
