@@ -16,3 +16,7 @@ func TestConformance(t *testing.T) {
 		return gvisor.New(gvisor.Config{Supervisor: testbin.Path(t, "bulkhead-runsc"), StateDir: stateDir})
 	})
 }
+
+func TestConformanceUnprivileged(t *testing.T) {
+	sandboxtest.Unprivileged(t, "testdata/skipped-unprivileged.txt")
+}

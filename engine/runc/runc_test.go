@@ -16,3 +16,7 @@ func TestConformance(t *testing.T) {
 		return runc.New(runc.Config{Runc: testbin.Installed(t, "runc"), StateDir: stateDir})
 	})
 }
+
+func TestConformanceUnprivileged(t *testing.T) {
+	sandboxtest.Unprivileged(t, "testdata/skipped-unprivileged.txt")
+}
