@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/engine/cgroup"
@@ -65,9 +66,12 @@ func (e *Engine) Probe(ctx context.Context) error {
 	return nil
 }
 
-// probeUserNamespaces makes one, in a process that does nothing.
+// probeUserNamespaces makes one as Boot would. The supervisor only says its
+// version in it: what this process's own binary does is not known here.
 func (e *Engine) probeUserNamespaces(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "version")
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, e.config.Supervisor, "--version")
 	cmd.SysProcAttr = userNamespace()
 	if err := cmd.Run(); err != nil {
 		return fault.WithHint(fmt.Errorf("engine gvisor: no user namespace for an unprivileged user here (%w): %w", err, sandbox.ErrUnavailable),
