@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -73,6 +75,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code": cmdCode,
+			"box":  cmdBox,
 		},
 	})
 }
@@ -93,4 +96,18 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strconv.Itoa(code); got != args[0] {
 		ts.Fatalf("%v ended with code %s, want %s", args[1:], got, args[0])
 	}
+}
+
+// cmdBox makes up a name for a detached sandbox, and removes the sandbox at the
+// script's end, however it ends: box VARIABLE. Root's sandboxes are the
+// machine's, so that a fixed name could be another run's.
+func cmdBox(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: box VARIABLE")
+	}
+	name := "script-" + strings.ToLower(rand.Text()[:10])
+	ts.Setenv(args[0], name)
+	ts.Defer(func() {
+		_ = ts.Exec("bulkhead", "rm", "-f", name) // most scripts removed it
+	})
 }
