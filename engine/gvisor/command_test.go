@@ -12,8 +12,8 @@ import (
 // TestCommand: the exact command on the host. A cgroup costs time: there is one
 // only where a limit needs it.
 func TestCommand(t *testing.T) {
-	e := &Engine{config: Config{Supervisor: "/bin/bulkhead-runsc"}}
-	const plain = "/bin/bulkhead-runsc supervise --bundle /state/gvisor-box --id box --state /state/gvisor-box/state"
+	e := &Engine{config: Config{Supervisor: "/bin/bulkhead-runsc", Platform: KVM}}
+	const plain = "/bin/bulkhead-runsc supervise --bundle /state/gvisor-box --id box --state /state/gvisor-box/state --platform kvm"
 	for _, tt := range []struct {
 		limits sandbox.Limits
 		want   string

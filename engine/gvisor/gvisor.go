@@ -6,12 +6,14 @@
 package gvisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
@@ -28,18 +30,30 @@ type Config struct {
 	Supervisor string
 	// StateDir is a folder of the caller's own (mode 0700) for bundles and state.
 	StateDir string
+	// Platform is how gVisor runs the guest's code: Systrap (the default) or KVM.
+	Platform string
 	// DebugLog is a folder for gVisor's debug logs; empty: none are written.
 	DebugLog string
 }
+
+// Platforms.
+const (
+	// Systrap needs nothing of the machine.
+	Systrap = "systrap"
+	// KVM needs a /dev/kvm that works.
+	KVM = "kvm"
+)
 
 // Engine boots gVisor sandboxes.
 type Engine struct {
 	config   Config
 	rootless bool
+	kvmRan   atomic.Bool // a program ran under kvm: that is not tried again
 }
 
 // New returns the engine. It does no I/O: Probe says whether it can work here.
 func New(c Config) *Engine {
+	c.Platform = cmp.Or(c.Platform, Systrap)
 	return &Engine{config: c, rootless: os.Geteuid() != 0}
 }
 
@@ -49,8 +63,11 @@ func (e *Engine) Name() string { return "gvisor" }
 // Boundary returns UserKernel.
 func (e *Engine) Boundary() boundary.Boundary { return boundary.UserKernel }
 
-// Probe reports whether a sandbox can be booted: the supervisor is there, and
-// for a user without root, user namespaces are.
+// Platform is how gVisor runs the guest's code: Systrap or KVM.
+func (e *Engine) Platform() string { return e.config.Platform }
+
+// Probe reports whether a sandbox can be booted: the supervisor is there, for a
+// user without root, user namespaces are, and KVM works where it was asked for.
 func (e *Engine) Probe(ctx context.Context) error {
 	if e.config.Supervisor == "" {
 		return fault.WithHint(fmt.Errorf("engine gvisor: bulkhead-runsc not found: %w", sandbox.ErrUnavailable),
@@ -61,7 +78,12 @@ func (e *Engine) Probe(ctx context.Context) error {
 			"build it with `make build`")
 	}
 	if e.rootless {
-		return e.probeUserNamespaces(ctx)
+		if err := e.probeUserNamespaces(ctx); err != nil {
+			return err
+		}
+	}
+	if e.config.Platform == KVM {
+		return e.probeKVM(ctx)
 	}
 	return nil
 }
@@ -141,14 +163,14 @@ func (e *Engine) boot(ctx context.Context, own *folder.Folder, spec sandbox.Spec
 	err = s.awaitStart(ctx)
 	go s.watch()
 	if err != nil {
-		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, s.abandon(), s.Close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
 
 // command is the exact host command that boots a sandbox.
 func (e *Engine) command(dir string, spec sandbox.Spec) *exec.Cmd {
-	args := []string{"supervise", "--bundle", dir, "--id", spec.ID, "--state", filepath.Join(dir, "state")}
+	args := []string{"supervise", "--bundle", dir, "--id", spec.ID, "--state", filepath.Join(dir, "state"), "--platform", e.config.Platform}
 	if needsCgroup(spec.Limits) {
 		args = append(args, "--cgroups")
 	}

@@ -42,6 +42,7 @@ func userNamespace() *syscall.SysProcAttr {
 // running is a supervisor and the sandbox behind it.
 type running struct {
 	id       string
+	process  *os.Process
 	folder   *folder.Folder
 	clean    func(dir, id string) error // for when the supervisor cannot
 	stream   *oci.Stream
@@ -84,6 +85,7 @@ func startSupervisor(cmd *exec.Cmd, id string, own *folder.Folder, clean func(di
 		return nil, errors.Join(fault.WithHint(fmt.Errorf("starting the supervisor: %w", err), "see `bulkhead-runsc --version`"),
 			host.Close(), lifeline.Close(), events.Close())
 	}
+	s.process = cmd.Process
 	go s.readEvents(events)
 	go func() { _ = cmd.Wait(); close(s.reaped) }()
 	return s, nil
@@ -197,6 +199,21 @@ func (s *running) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
+}
+
+// abandon kills a supervisor that did not say its end, and what it started:
+// while it boots a sandbox it does not look at its lifeline, and a boot may hang.
+// Close has to follow it.
+func (s *running) abandon() error {
+	s.mu.Lock()
+	said := s.said
+	s.mu.Unlock()
+	if said {
+		return nil
+	}
+	_ = s.process.Kill() // it may be gone
+	// Its children hold its standard error: it is not reaped before they end.
+	return s.clean(s.folder.Dir, s.id)
 }
 
 // Close cuts the lifeline, waits until the supervisor destroyed the sandbox,

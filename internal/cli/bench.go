@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
 	"github.com/bulkhead-dev/bulkhead/internal/bench"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -67,7 +68,7 @@ func (f benchFlags) run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	known := engines(state)
+	known := engines(state, gvisor.Systrap)
 	for _, name := range f.engines {
 		if !slices.ContainsFunc(known, func(e sandbox.Engine) bool { return e.Name() == name }) {
 			return usageError(fmt.Errorf("unknown engine %q", name), "it is one of gvisor, runc")

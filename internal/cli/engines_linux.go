@@ -15,9 +15,10 @@ import (
 )
 
 // engines composes every engine of this build, in the order of preference.
-func engines(stateDir string) []sandbox.Engine {
+// platform is gVisor's.
+func engines(stateDir, platform string) []sandbox.Engine {
 	return []sandbox.Engine{
-		gvisor.New(gvisor.Config{Supervisor: companion("bulkhead-runsc"), StateDir: stateDir, DebugLog: os.Getenv("BULKHEAD_DEBUG_LOG")}),
+		gvisor.New(gvisor.Config{Supervisor: companion("bulkhead-runsc"), StateDir: stateDir, Platform: platform, DebugLog: os.Getenv("BULKHEAD_DEBUG_LOG")}),
 		runc.New(runc.Config{Runc: companion("runc"), StateDir: stateDir}),
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
 )
 
@@ -283,7 +284,7 @@ func sweepEngines(ctx context.Context) error {
 		return err
 	}
 	var failed error
-	for _, e := range engines(state) {
+	for _, e := range engines(state, gvisor.Systrap) {
 		if sweeper, ok := e.(interface {
 			Sweep(ctx context.Context) error
 		}); ok {

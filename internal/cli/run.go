@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
@@ -28,6 +29,7 @@ const tmpfsBytes = 512 << 20
 // runFlags are the flags of `bulkhead run`.
 type runFlags struct {
 	engine      string
+	platform    string
 	minBoundary string
 	interactive bool
 	tty         bool
@@ -100,6 +102,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.SetInterspersed(false)
 	fl.StringVar(&f.engine, "engine", "", "engine: gvisor or runc (default: the first that gives the boundary here)")
+	fl.StringVar(&f.platform, "platform", "", "how gVisor runs code: systrap (default), kvm, or auto: kvm if a program runs on it here, and a word if not")
 	fl.StringVar(&f.minBoundary, "min-boundary", "", "weakest boundary: shared-kernel, user-kernel (default) or virtual-machine")
 	fl.BoolVarP(&f.interactive, "interactive", "i", false, "pass standard input to the command")
 	fl.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal")
@@ -120,6 +123,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.name, "name", "", "name of a detached sandbox (default: made up)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "let the command reach HOST[:PORT] through a proxy (port: 443; *.DOMAIN, addresses and networks too)")
 	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions([]string{"gvisor", "runc"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("platform", cobra.FixedCompletions([]string{gvisor.Systrap, gvisor.KVM, platformAuto}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("pull", cobra.FixedCompletions(pullPolicies(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("min-boundary", cobra.FixedCompletions([]string{"shared-kernel", "user-kernel", "virtual-machine"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -187,7 +191,7 @@ func (f runFlags) request(ctx context.Context, s Streams, args []string) (req ru
 	if len(args) == 0 && !f.detach && (f.image == "" || f.image == imageHost) {
 		return req, nil, errNoCommand()
 	}
-	engine, err := f.chooseEngine(ctx, minimum)
+	engine, err := f.chooseEngine(ctx, s, minimum)
 	if err != nil {
 		return req, nil, err
 	}
@@ -227,14 +231,17 @@ func runUsage(message, hint string) error {
 
 // chooseEngine returns the engine that was asked for, or the first one that
 // gives the boundary and works here. It never returns a weaker one.
-func (f runFlags) chooseEngine(ctx context.Context, minimum boundary.Boundary) (sandbox.Engine, error) {
+func (f runFlags) chooseEngine(ctx context.Context, s Streams, minimum boundary.Boundary) (sandbox.Engine, error) {
 	state, err := stateDir()
 	if err != nil {
 		return nil, err
 	}
+	if f.platform != "" {
+		return f.onPlatform(ctx, s, state)
+	}
 	var reasons []string
 	hint := "Bulkhead does not fall back to a weaker boundary: nothing was run"
-	for _, e := range engines(state) {
+	for _, e := range engines(state, gvisor.Systrap) {
 		if f.engine == e.Name() {
 			return e, nil
 		}

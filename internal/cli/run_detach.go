@@ -35,7 +35,7 @@ const maxKeepRequest = 16 << 20
 // one ends, and prints its name once it is up.
 func (f runFlags) runDetached(ctx context.Context, s Streams, req runner.Request) error {
 	keep := keeper.Request{
-		Name: cmp.Or(f.name, req.Spec.ID), Engine: req.Engine.Name(), Minimum: req.Minimum, Spec: req.Spec, Allow: f.allow,
+		Name: cmp.Or(f.name, req.Spec.ID), Engine: req.Engine.Name(), Platform: platformOf(req.Engine), Minimum: req.Minimum, Spec: req.Spec, Allow: f.allow,
 		Args: req.Command.Args, Dir: req.Command.Dir, Timeout: req.Timeout,
 	}
 	// Every command in it gets them, as in a container.
@@ -46,7 +46,7 @@ func (f runFlags) runDetached(ctx context.Context, s Streams, req runner.Request
 // runPodDetached does the same with a pod.
 func (f runFlags) runPodDetached(ctx context.Context, s Streams, place runner.Place, p *pod.Pod) error {
 	keep := keeper.Request{
-		Name: cmp.Or(f.name, place.Spec.ID), Engine: place.Engine.Name(), Minimum: place.Minimum, Spec: place.Spec, Allow: f.allow, Pod: p,
+		Name: cmp.Or(f.name, place.Spec.ID), Engine: place.Engine.Name(), Platform: platformOf(place.Engine), Minimum: place.Minimum, Spec: place.Spec, Allow: f.allow, Pod: p,
 	}
 	if only, err := onlyMain(p); err == nil {
 		keep.Args, keep.Dir = slices.Concat(only.Command, only.Args), only.Dir
@@ -125,15 +125,15 @@ func keepSandbox(ctx context.Context) error {
 	if err != nil {
 		return ready(err)
 	}
-	engine, err := namedEngine(state, req.Engine)
+	engine, err := namedEngine(state, req.Engine, req.Platform)
 	if err != nil {
 		return ready(err)
 	}
 	return keeper.NewStore(state).Keep(ctx, engine, req, ready)
 }
 
-func namedEngine(state, name string) (sandbox.Engine, error) {
-	for _, e := range engines(state) {
+func namedEngine(state, name, platform string) (sandbox.Engine, error) {
+	for _, e := range engines(state, platform) {
 		if e.Name() == name {
 			return e, nil
 		}

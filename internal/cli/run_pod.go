@@ -70,7 +70,7 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (r p
 	if err != nil {
 		return r, nil, err
 	}
-	engine, err := f.chooseEngine(ctx, plan.Accepted)
+	engine, err := f.chooseEngine(ctx, s, plan.Accepted)
 	if err != nil {
 		return r, nil, refused(plan, err)
 	}

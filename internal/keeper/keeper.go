@@ -32,11 +32,13 @@ const maxConns = 256
 // Request is a named sandbox that is to be kept. It crosses a process boundary
 // as JSON; the environment in it may hold secrets, and is written nowhere.
 type Request struct {
-	Name    string            `json:"name"`
-	Engine  string            `json:"engine"`
-	Minimum boundary.Boundary `json:"minimum"`
-	Spec    sandbox.Spec      `json:"spec"`
-	Allow   []string          `json:"allow,omitempty"`
+	Name   string `json:"name"`
+	Engine string `json:"engine"`
+	// Platform is the engine's, where it has several.
+	Platform string            `json:"platform,omitempty"`
+	Minimum  boundary.Boundary `json:"minimum"`
+	Spec     sandbox.Spec      `json:"spec"`
+	Allow    []string          `json:"allow,omitempty"`
 	// Args is the sandbox's own command; its output is logged and the sandbox
 	// ends with it. Empty: the sandbox waits for others until it is killed.
 	Args []string `json:"args,omitempty"`

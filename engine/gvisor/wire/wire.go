@@ -4,7 +4,7 @@
 //
 // The engine starts
 //
-//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR [--cgroups] [--rootless]
+//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR --platform systrap|kvm [--cgroups] [--rootless]
 //
 // with the guest agent's byte stream on descriptors 0 and 1, which go to the
 // container's init process as they are, so that no byte of the guest passes
