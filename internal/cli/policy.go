@@ -23,7 +23,7 @@ func newPolicy(s Streams) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPolicyImpact(s), newPolicyRender(s))
+	cmd.AddCommand(newPolicyImpact(s), newPolicyRender(s), newPolicyTest(s))
 	return cmd
 }
 
