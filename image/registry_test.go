@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // the registry of the test takes no other logger
 	"net/http"
 	"net/http/httptest"
 	"os"
