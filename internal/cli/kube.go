@@ -108,7 +108,7 @@ func (k kube) run(ctx context.Context, args, env []string, limit int64) (manifes
 // frame adds what a frame has to the batch.
 func (k kube) frame(batch *manifest.Batch, f kubewire.Frame) {
 	if f.Problem != nil {
-		reason := strings.Join(strings.Fields(f.Problem.Reason), " ")
+		reason := shortened(strings.Join(strings.Fields(f.Problem.Reason), " "))
 		batch.Errors = append(batch.Errors, &manifest.Error{File: f.Problem.File, Reason: reason, Hint: f.Problem.Hint})
 	}
 	if f.Manifest != nil {
@@ -116,6 +116,20 @@ func (k kube) frame(batch *manifest.Batch, f kubewire.Frame) {
 		batch.Objects = append(batch.Objects, read.Objects...)
 		batch.Errors = append(batch.Errors, read.Errors...)
 	}
+}
+
+// maxReason bounds, in characters, what an engine says of its input: a template
+// that includes itself is named once for each time.
+const maxReason = 1000
+
+// shortened takes the middle out of a long text: what failed stands at its
+// beginning, and why at its end.
+func shortened(text string) string {
+	r := []rune(text)
+	if len(r) <= maxReason {
+		return text
+	}
+	return string(r[:maxReason/2]) + " ... " + string(r[len(r)-maxReason/2:])
 }
 
 // head keeps the first bytes of what is written to it.
