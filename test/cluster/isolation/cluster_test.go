@@ -168,7 +168,7 @@ func (c *cluster) apply(ctx context.Context, o *unstructured.Unstructured, dryRu
 	return err
 }
 
-// await polls until done, a minute at most. What the API server does not know yet
+// await polls until done, three minutes at most. What the API server does not know yet
 // is no failure.
 func (c *cluster) await(t *testing.T, what string, done func(context.Context) (bool, error)) {
 	t.Helper()

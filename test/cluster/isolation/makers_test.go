@@ -135,7 +135,7 @@ func (w *tenancy) hammer(ctx context.Context, t *testing.T) (answered, through i
 					denials.Add(1)
 					reason.Store(&err)
 				}
-				select { // load enough, and time for the policies that are waited for
+				select { // load enough
 				case <-time.After(5 * time.Millisecond):
 				case <-ctx.Done():
 				}

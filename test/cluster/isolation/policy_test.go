@@ -58,7 +58,9 @@ func (c *cluster) install(t *testing.T, namespace string, policies ...*v1alpha1.
 }
 
 // canary is a pair of policies that mark a pod and warn about the mark. What was
-// applied before them is in force when they are.
+// applied before them is in force when they are. Each pair takes pods of its own:
+// the API server runs mutating policies in no order, so two that write one mark
+// would hide each other.
 const canary = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
@@ -67,8 +69,8 @@ spec:
   failurePolicy: Fail
   reinvocationPolicy: Never
   matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]}
-  matchConditions: [{name: canary, expression: "'canary' in object.metadata.?annotations.orValue({})"}]
-  mutations: [{patchType: JSONPatch, jsonPatch: {expression: "[JSONPatch{op: 'add', path: '/metadata/annotations/marked', value: '%[1]d'}]"}}]
+  matchConditions: [{name: canary, expression: "object.metadata.?annotations[?'canary'] == optional.of('%[1]d')"}]
+  mutations: [{patchType: JSONPatch, jsonPatch: {expression: "[JSONPatch{op: 'add', path: '/metadata/annotations/marked', value: 'yes'}]"}}]
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicyBinding
@@ -81,8 +83,8 @@ metadata: {name: canary-%[1]d}
 spec:
   failurePolicy: Fail
   matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]}
-  matchConditions: [{name: canary, expression: "'canary' in object.metadata.?annotations.orValue({})"}]
-  validations: [{expression: "object.metadata.?annotations[?'marked'].orValue('') != '%[1]d'", message: "canary %[1]d"}]
+  matchConditions: [{name: canary, expression: "object.metadata.?annotations[?'canary'] == optional.of('%[1]d')"}]
+  validations: [{expression: "!('marked' in object.metadata.annotations)", message: "canary %[1]d"}]
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -99,7 +101,7 @@ func (c *cluster) settle(t *testing.T, namespace string) {
 			t.Fatal(err)
 		}
 	}
-	bird := pod(t, namespace, `{metadata: {annotations: {canary: here}}, spec: {containers: [{name: a, image: registry.example/app:1}]}}`)
+	bird := pod(t, namespace, fmt.Sprintf(`{metadata: {annotations: {canary: "%d"}}, spec: {containers: [{name: a, image: registry.example/app:1}]}}`, c.canaries))
 	c.await(t, "policies are in force", func(ctx context.Context) (bool, error) {
 		_, warned, err := c.try(ctx, bird)
 		return strings.Contains(strings.Join(warned, " "), fmt.Sprintf("canary %d", c.canaries)), err
