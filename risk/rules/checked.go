@@ -34,8 +34,24 @@ func checkedName(env, expr string) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// find returns the checked form of a built-in expression; false for any other.
+// find returns the checked form of a built-in expression; false for any other, and
+// for each where c is nil.
 func (c *checked) find(env, expr string) (*cel.Ast, bool) {
+	f := c.entry(env, expr)
+	if f == nil {
+		return nil, false
+	}
+	ast, err := readChecked(f)
+	return ast, err == nil
+}
+
+// has says whether there is a checked form.
+func (c *checked) has(env, expr string) bool { return c.entry(env, expr) != nil }
+
+func (c *checked) entry(env, expr string) *zip.File {
+	if c == nil {
+		return nil
+	}
 	c.once.Do(func() {
 		c.entries = map[string]*zip.File{}
 		r, err := zip.NewReader(bytes.NewReader(checkedZip), int64(len(checkedZip)))
@@ -46,12 +62,7 @@ func (c *checked) find(env, expr string) (*cel.Ast, bool) {
 			c.entries[f.Name] = f
 		}
 	})
-	f, ok := c.entries[checkedName(env, expr)]
-	if !ok {
-		return nil, false
-	}
-	ast, err := readChecked(f)
-	return ast, err == nil
+	return c.entries[checkedName(env, expr)]
 }
 
 func readChecked(f *zip.File) (*cel.Ast, error) {

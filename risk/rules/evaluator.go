@@ -34,7 +34,8 @@ type Evaluator struct {
 	env       *cel.Env // object and variables
 	elements  *cel.Env // also c and v
 	varType   *apiservercel.DeclType
-	variables []namedProgram
+	variables []*variable
+	declared  func() error // sees to it that the variables' types are known
 
 	positions map[*Rule]int // of the catalogue's rules
 	guards    guards
@@ -47,9 +48,11 @@ type Evaluator struct {
 	programs map[string]*program // by expression; elements have their own key
 }
 
-type namedProgram struct {
-	name string
-	prg  cel.Program
+// variable is one that expressions share. Its program is made when it is first
+// evaluated: most pods need few of them.
+type variable struct {
+	Variable
+	program func() (cel.Program, error)
 }
 
 type program struct {
@@ -58,8 +61,8 @@ type program struct {
 	err  error
 }
 
-// NewEvaluator compiles the catalogue's variables. A variable that does not
-// compile in the API server's environment is an error.
+// NewEvaluator makes the evaluator of a catalogue. A variable that does not compile
+// in the API server's environment is an error.
 func NewEvaluator(c *Catalogue) (*Evaluator, error) { return newEvaluator(c, &checked{}) }
 
 func newEvaluator(c *Catalogue, known *checked) (*Evaluator, error) {
@@ -83,21 +86,42 @@ func newEvaluator(c *Catalogue, known *checked) (*Evaluator, error) {
 	for i := range c.Rules {
 		e.positions[&c.Rules[i]] = i
 	}
+	e.declared = sync.OnceValue(e.declare)
 	for _, v := range c.Variables {
-		ast, err := e.compile(ruleEnv, v.Expression)
-		if err != nil {
-			return nil, fmt.Errorf("variable %s: %w", v.Name, err)
+		if !known.has(ruleEnv, v.Expression) { // not built in: it may be wrong
+			if err := e.declared(); err != nil {
+				return nil, err
+			}
 		}
-		prg, err := e.env.Program(ast)
-		if err != nil {
-			return nil, fmt.Errorf("variable %s: %w", v.Name, err)
+		e.variables = append(e.variables, &variable{v, sync.OnceValues(func() (cel.Program, error) { return e.variableProgram(v) })})
+	}
+	return e, nil
+}
+
+// declare compiles the variables for their types, which only the compiler asks for.
+// Each sees those before it.
+func (e *Evaluator) declare() error {
+	for _, v := range e.catalogue.Variables {
+		ast, ok := e.checked.find(ruleEnv, v.Expression)
+		if !ok {
+			var issues *cel.Issues
+			if ast, issues = e.env.Compile(v.Expression); issues.Err() != nil {
+				return fmt.Errorf("variable %s: %w", v.Name, issues.Err())
+			}
 		}
 		// The type's fields are looked up at each compilation, so that what is
 		// compiled next sees this variable; the API server does the same.
-		varType.Fields[v.Name] = apiservercel.NewDeclField(v.Name, declType(ast.OutputType()), true, nil, nil)
-		e.variables = append(e.variables, namedProgram{v.Name, prg})
+		e.varType.Fields[v.Name] = apiservercel.NewDeclField(v.Name, declType(ast.OutputType()), true, nil, nil)
 	}
-	return e, nil
+	return nil
+}
+
+func (e *Evaluator) variableProgram(v Variable) (cel.Program, error) {
+	ast, err := e.compile(ruleEnv, v.Expression)
+	if err != nil {
+		return nil, err
+	}
+	return e.env.Program(ast)
 }
 
 // declType converts the output type of a variable for the type provider.
@@ -231,10 +255,11 @@ func (e *Evaluator) boolProgram(env, expr string) (cel.Program, error) {
 
 // compile parses and checks an expression, unless that was done at build time.
 func (e *Evaluator) compile(env, expr string) (*cel.Ast, error) {
-	if e.checked != nil {
-		if ast, ok := e.checked.find(env, expr); ok {
-			return ast, nil
-		}
+	if ast, ok := e.checked.find(env, expr); ok {
+		return ast, nil
+	}
+	if err := e.declared(); err != nil {
+		return nil, err
 	}
 	ast, issues := e.environment(env).Compile(expr)
 	return ast, issues.Err()
@@ -272,16 +297,20 @@ func (e *Evaluator) Pod(object map[string]any) *Pod {
 	vars := lazy.NewMapValue(e.varType)
 	p.activation = map[string]any{objectVar: object, variablesVar: vars}
 	for _, v := range e.variables {
-		vars.Append(v.name, func(*lazy.MapValue) ref.Val {
-			if v.name == oversizedVar && small(object) {
+		vars.Append(v.Name, func(*lazy.MapValue) ref.Val {
+			if v.Name == oversizedVar && small(object) {
 				return types.False
 			}
-			out, details, err := v.prg.Eval(p.activation)
+			prg, err := v.program()
+			if err != nil {
+				return types.NewErr("variable %s: %v", v.Name, err)
+			}
+			out, details, err := prg.Eval(p.activation)
 			if cost := details.ActualCost(); cost != nil {
 				p.variableCost += *cost
 			}
 			if err != nil {
-				return types.NewErr("variable %s: %v", v.name, err)
+				return types.NewErr("variable %s: %v", v.Name, err)
 			}
 			return out
 		})

@@ -98,11 +98,15 @@ func TestGuardsForgetTexts(t *testing.T) {
 // TestSmallIsNotOversized: where the variable is not evaluated, it is false.
 func TestSmallIsNotOversized(t *testing.T) {
 	e := builtin(t)
-	var oversized namedProgram
+	var oversized *variable
 	for _, v := range e.variables {
-		if v.name == oversizedVar {
+		if v.Name == oversizedVar {
 			oversized = v
 		}
+	}
+	prg, err := oversized.program()
+	if err != nil {
+		t.Fatal(err)
 	}
 	pods := largePods()
 	for i := range e.Catalogue().Rules {
@@ -116,7 +120,7 @@ func TestSmallIsNotOversized(t *testing.T) {
 			continue
 		}
 		smalls++
-		out, err := evalBool(oversized.prg, e.Pod(object).activation)
+		out, err := evalBool(prg, e.Pod(object).activation)
 		if err != nil || out {
 			t.Errorf("%s is small, and oversized is %t (%v)", name, out, err)
 		}
