@@ -93,7 +93,7 @@ func (k kube) run(ctx context.Context, args, env []string, limit int64) (manifes
 		return batch, fmt.Errorf("it took longer than %s", k.timeout)
 	case errors.Is(readErr, kubewire.ErrTooMuch):
 		return batch, fmt.Errorf("it came to more than %d MiB", limit>>20)
-	case strings.Contains(stderr.String(), "out of memory"):
+	case ranOut(stderr.String()):
 		return batch, fmt.Errorf("it needed more than %d MiB of memory", renderMemory>>20)
 	case !errors.Is(readErr, kubewire.ErrEndedEarly):
 		return batch, fmt.Errorf("bulkhead-kube: %w", readErr)
@@ -103,6 +103,17 @@ func (k kube) run(ctx context.Context, args, env []string, limit int64) (manifes
 	}
 	reason, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
 	return batch, fmt.Errorf("bulkhead-kube: %w: %s", waitErr, strings.TrimPrefix(reason, "bulkhead-kube: "))
+}
+
+// ranOut says whether Go's runtime ended for want of memory. The limit is one of
+// addresses, so the stack of a new thread can be what no longer fits.
+func ranOut(stderr string) bool {
+	for _, sign := range []string{"out of memory", "failed to create new OS thread", "pthread_create failed"} {
+		if strings.Contains(stderr, sign) {
+			return true
+		}
+	}
+	return false
 }
 
 // frame adds what a frame has to the batch.
