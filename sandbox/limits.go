@@ -40,13 +40,13 @@ type Limits struct {
 // Validate refuses values that make no sense.
 func (l Limits) Validate() error {
 	if l.PIDs != 0 && l.PIDs < MinPIDs {
-		return fmt.Errorf("a sandbox needs at least %d processes and threads, the guest agent's included, not %d: %w", MinPIDs, l.PIDs, ErrLimit)
+		return fmt.Errorf("%w: a sandbox needs at least %d processes and threads, the guest agent's included, not %d", ErrLimit, MinPIDs, l.PIDs)
 	}
 	if l.MemoryBytes != 0 && l.MemoryBytes < MinMemoryBytes {
-		return fmt.Errorf("a sandbox needs at least %d MiB of memory, not %d bytes: %w", MinMemoryBytes>>20, l.MemoryBytes, ErrLimit)
+		return fmt.Errorf("%w: a sandbox needs at least %d MiB of memory, not %d bytes", ErrLimit, MinMemoryBytes>>20, l.MemoryBytes)
 	}
 	if l.MilliCPUs != 0 && (l.MilliCPUs < MinMilliCPUs || l.MilliCPUs > maxMilliCPUs) {
-		return fmt.Errorf("a sandbox gets from %.2f to %d CPUs, not %.3f: %w", MinMilliCPUs/1000., maxMilliCPUs/1000, float64(l.MilliCPUs)/1000, ErrLimit)
+		return fmt.Errorf("%w: a sandbox gets from %.2f to %d CPUs, not %.3f", ErrLimit, MinMilliCPUs/1000., maxMilliCPUs/1000, float64(l.MilliCPUs)/1000)
 	}
 	return nil
 }

@@ -72,8 +72,8 @@ variables, ConfigMaps and Secrets of the same file, probes and restarts as on a
 cluster; what cannot be given is refused or said.
 
 The exit code is the command's, or 128+n when signal n ended it. 124: --timeout
-was over. 137: also, --memory or --output-limit was reached. 125: Bulkhead failed. 126: the command cannot be executed. 127: it was
-not found.`,
+was over. 137: also, --memory or --output-limit was reached. 125: Bulkhead
+failed. 126: the command cannot be executed. 127: it was not found.`,
 		Example: `  bulkhead run -- python3 -c 'print(6 * 7)'
   echo hello | bulkhead run -i -- tr a-z A-Z
   bulkhead run -it -- bash
@@ -145,6 +145,8 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 	switch {
 	case f.detach && (f.interactive || f.tty):
 		return runUsage("--detach leaves nobody to type: it excludes -i and -t", "start it, then: bulkhead exec -it NAME bash")
+	case f.timeout < 0:
+		return runUsage(fmt.Sprintf("--timeout %s is no time to run", f.timeout), "give one such as 30s or 5m; 0 is no limit")
 	case f.detach && f.limits.output != "":
 		return runUsage("--output-limit is for a command whose output is passed on: the log of a detached sandbox is bounded anyway", "leave it out")
 	case f.file == "" && (f.pod != "" || f.probe):
