@@ -2,69 +2,52 @@ package admission
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
-	"github.com/google/cel-go/common/types/traits"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/util/version"
-	apiservercel "k8s.io/apiserver/pkg/cel"
-	"k8s.io/apiserver/pkg/cel/environment"
-	"k8s.io/apiserver/pkg/cel/lazy"
 	"k8s.io/apiserver/pkg/cel/library"
+
+	"github.com/bulkhead-dev/bulkhead/internal/variables"
 )
 
 // The API server whose expressions these are.
 const serverMajor, serverMinor = 1, 37
 
-// variablesVar is what variables are called in expressions.
-const variablesVar = "variables"
-
 // expressions compiles the expressions of one policy: what is compiled next sees
 // the variables from before.
 type expressions struct {
 	env       *cel.Env
-	varType   *apiservercel.DeclType
-	variables []variable
+	varType   variables.Type
+	names     []string      // of the variables
+	variables []cel.Program // in the order of the names
 }
 
-type variable struct {
-	name string
-	prg  cel.Program
-}
-
-func newExpressions(vars []admissionv1.Variable) (*expressions, error) {
-	varType := apiservercel.NewObjectType("kubernetes.variables", map[string]*apiservercel.DeclField{})
-	v := version.MajorMinor(serverMajor, serverMinor)
-	set, err := environment.MustBaseEnvSet(v).Extend(environment.VersionedOptions{
-		IntroducedVersion: version.MajorMinor(1, 0),
-		EnvOptions: []cel.EnvOption{
-			cel.Variable("object", cel.DynType),
-			cel.Variable("oldObject", cel.DynType),
-			cel.Variable("request", cel.DynType),
-			cel.Variable("namespaceObject", cel.DynType),
-			cel.Variable("authorizer", library.AuthorizerType),
-			cel.Variable(variablesVar, varType.CelType()),
-			library.JSONPatch(),
-		},
-		DeclTypes: []*apiservercel.DeclType{varType},
-	})
+func newExpressions(list []admissionv1.Variable) (*expressions, error) {
+	vars, env, err := variables.New(serverMajor, serverMinor,
+		cel.Variable("object", cel.DynType),
+		cel.Variable("oldObject", cel.DynType),
+		cel.Variable("request", cel.DynType),
+		cel.Variable("namespaceObject", cel.DynType),
+		cel.Variable("authorizer", library.AuthorizerType),
+		library.JSONPatch(),
+	)
 	if err != nil {
-		return nil, fmt.Errorf("making the CEL environment: %w", err)
+		return nil, err
 	}
-	env := set.NewExpressionsEnv()
 	if env, err = env.Extend(cel.CustomTypeProvider(patchTypes{env.CELTypeProvider()})); err != nil {
 		return nil, fmt.Errorf("making the CEL environment: %w", err)
 	}
-	e := &expressions{env: env, varType: varType}
-	for _, v := range vars {
+	e := &expressions{env: env, varType: vars}
+	for _, v := range list {
 		ast, prg, err := e.compile(v.Expression)
 		if err != nil {
 			return nil, fmt.Errorf("variable %s: %w", v.Name, err)
 		}
-		varType.Fields[v.Name] = apiservercel.NewDeclField(v.Name, declType(ast.OutputType()), true, nil, nil)
-		e.variables = append(e.variables, variable{v.Name, prg})
+		vars.Declare(v.Name, ast.OutputType())
+		e.names, e.variables = append(e.names, v.Name), append(e.variables, prg)
 	}
 	return e, nil
 }
@@ -81,42 +64,15 @@ func (e *expressions) compile(expr string) (*cel.Ast, cel.Program, error) {
 // bind makes what expressions see of a request: a variable is evaluated at most
 // once, when it is first asked for.
 func (e *expressions) bind(request map[string]any) map[string]any {
-	vars := lazy.NewMapValue(e.varType)
-	activation := map[string]any{variablesVar: vars}
-	for name, value := range request {
-		activation[name] = value
-	}
-	for _, v := range e.variables {
-		vars.Append(v.name, func(*lazy.MapValue) ref.Val {
-			out, _, err := v.prg.Eval(activation)
-			if err != nil {
-				return types.NewErr("variable %s: %v", v.name, err)
-			}
-			return out
-		})
-	}
-	return activation
-}
-
-// declType converts the output type of a variable for the type provider.
-func declType(t *cel.Type) *apiservercel.DeclType {
-	switch t {
-	case cel.BoolType:
-		return apiservercel.BoolType
-	case cel.StringType:
-		return apiservercel.StringType
-	case cel.IntType:
-		return apiservercel.IntType
-	}
-	if t.HasTrait(traits.ContainerType) && t.HasTrait(traits.IndexerType) {
-		switch p := t.Parameters(); len(p) {
-		case 1:
-			return apiservercel.NewListType(declType(p[0]), -1)
-		case 2:
-			return apiservercel.NewMapType(declType(p[0]), declType(p[1]), -1)
+	activation := maps.Clone(request)
+	activation[variables.Name] = e.varType.Bind(e.names, func(i int) ref.Val {
+		out, _, err := e.variables[i].Eval(activation)
+		if err != nil {
+			return types.NewErr("variable %s: %v", e.names[i], err)
 		}
-	}
-	return apiservercel.DynType
+		return out
+	})
+	return activation
 }
 
 // patchType is the type of one operation of a JSON patch. The API server's own

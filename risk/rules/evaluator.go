@@ -8,18 +8,13 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
-	"github.com/google/cel-go/common/types/traits"
 
-	"k8s.io/apimachinery/pkg/util/version"
-	apiservercel "k8s.io/apiserver/pkg/cel"
-	"k8s.io/apiserver/pkg/cel/environment"
-	"k8s.io/apiserver/pkg/cel/lazy"
+	"github.com/bulkhead-dev/bulkhead/internal/variables"
 )
 
 // The names that expressions see, as in a ValidatingAdmissionPolicy.
 const (
 	objectVar    = "object"
-	variablesVar = "variables"
 	containerVar = "c"
 	valueVar     = "v"
 )
@@ -33,8 +28,9 @@ type Evaluator struct {
 	catalogue *Catalogue
 	env       *cel.Env // object and variables
 	elements  *cel.Env // also c and v
-	varType   *apiservercel.DeclType
-	variables []*variable
+	varType   variables.Type
+	names     []string     // of the variables
+	variables []*variable  // in the order of the names
 	declared  func() error // sees to it that the variables' types are known
 
 	positions map[*Rule]int // of the catalogue's rules
@@ -66,21 +62,12 @@ type program struct {
 func NewEvaluator(c *Catalogue) (*Evaluator, error) { return newEvaluator(c, &checked{}) }
 
 func newEvaluator(c *Catalogue, known *checked) (*Evaluator, error) {
-	varType := apiservercel.NewObjectType("kubernetes.variables", map[string]*apiservercel.DeclField{})
-	base := environment.MustBaseEnvSet(version.MajorMinor(minVersionMajor, minVersionMinor))
-	set, err := base.Extend(environment.VersionedOptions{
-		IntroducedVersion: version.MajorMinor(1, 0),
-		EnvOptions: []cel.EnvOption{
-			cel.Variable(objectVar, cel.DynType),
-			cel.Variable(variablesVar, varType.CelType()),
-		},
-		DeclTypes: []*apiservercel.DeclType{varType},
-	})
+	vars, env, err := variables.New(minVersionMajor, minVersionMinor, cel.Variable(objectVar, cel.DynType))
 	if err != nil {
-		return nil, fmt.Errorf("making the CEL environment: %w", err)
+		return nil, err
 	}
 	e := &Evaluator{
-		catalogue: c, env: set.NewExpressionsEnv(), varType: varType,
+		catalogue: c, env: env, varType: vars,
 		positions: make(map[*Rule]int, len(c.Rules)), memo: newMemo(len(c.Rules)), whole: c.seeWhole(), checked: known, programs: map[string]*program{},
 	}
 	for i := range c.Rules {
@@ -93,6 +80,7 @@ func newEvaluator(c *Catalogue, known *checked) (*Evaluator, error) {
 				return nil, err
 			}
 		}
+		e.names = append(e.names, v.Name)
 		e.variables = append(e.variables, &variable{v, sync.OnceValues(func() (cel.Program, error) { return e.variableProgram(v) })})
 	}
 	return e, nil
@@ -109,9 +97,7 @@ func (e *Evaluator) declare() error {
 				return fmt.Errorf("variable %s: %w", v.Name, issues.Err())
 			}
 		}
-		// The type's fields are looked up at each compilation, so that what is
-		// compiled next sees this variable; the API server does the same.
-		e.varType.Fields[v.Name] = apiservercel.NewDeclField(v.Name, declType(ast.OutputType()), true, nil, nil)
+		e.varType.Declare(v.Name, ast.OutputType())
 	}
 	return nil
 }
@@ -122,27 +108,6 @@ func (e *Evaluator) variableProgram(v Variable) (cel.Program, error) {
 		return nil, err
 	}
 	return e.env.Program(ast)
-}
-
-// declType converts the output type of a variable for the type provider.
-func declType(t *cel.Type) *apiservercel.DeclType {
-	switch t {
-	case cel.BoolType:
-		return apiservercel.BoolType
-	case cel.StringType:
-		return apiservercel.StringType
-	case cel.IntType:
-		return apiservercel.IntType
-	}
-	if t.HasTrait(traits.ContainerType) && t.HasTrait(traits.IndexerType) {
-		switch p := t.Parameters(); len(p) {
-		case 1:
-			return apiservercel.NewListType(declType(p[0]), -1)
-		case 2:
-			return apiservercel.NewMapType(declType(p[0]), declType(p[1]), -1)
-		}
-	}
-	return apiservercel.DynType
 }
 
 // Catalogue returns the rules that the evaluator evaluates.
@@ -294,28 +259,28 @@ type Pod struct {
 // Pod prepares a pod (apiVersion, kind, metadata, spec as decoded JSON).
 func (e *Evaluator) Pod(object map[string]any) *Pod {
 	p := &Pod{e: e, object: object, known: e.memo.of(object["spec"])}
-	vars := lazy.NewMapValue(e.varType)
-	p.activation = map[string]any{objectVar: object, variablesVar: vars}
-	for _, v := range e.variables {
-		vars.Append(v.Name, func(*lazy.MapValue) ref.Val {
-			if v.Name == oversizedVar && small(object) {
-				return types.False
-			}
-			prg, err := v.program()
-			if err != nil {
-				return types.NewErr("variable %s: %v", v.Name, err)
-			}
-			out, details, err := prg.Eval(p.activation)
-			if cost := details.ActualCost(); cost != nil {
-				p.variableCost += *cost
-			}
-			if err != nil {
-				return types.NewErr("variable %s: %v", v.Name, err)
-			}
-			return out
-		})
-	}
+	p.activation = map[string]any{objectVar: object, variables.Name: e.varType.Bind(e.names, p.variable)}
 	return p
+}
+
+// variable evaluates the variable at position i.
+func (p *Pod) variable(i int) ref.Val {
+	v := p.e.variables[i]
+	if v.Name == oversizedVar && small(p.object) {
+		return types.False
+	}
+	prg, err := v.program()
+	if err != nil {
+		return types.NewErr("variable %s: %v", v.Name, err)
+	}
+	out, details, err := prg.Eval(p.activation)
+	if cost := details.ActualCost(); cost != nil {
+		p.variableCost += *cost
+	}
+	if err != nil {
+		return types.NewErr("variable %s: %v", v.Name, err)
+	}
+	return out
 }
 
 // remembered returns what is known of pods that look the same to the rule at

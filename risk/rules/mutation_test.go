@@ -100,7 +100,7 @@ func TestMutationsTurnTheCasesRed(t *testing.T) {
 		all := Examples(r)
 		for _, m := range mutations(*r) {
 			count++
-			fresh := &Evaluator{catalogue: e.catalogue, env: e.env, varType: e.varType, variables: e.variables, declared: e.declared, memo: newMemo(len(e.catalogue.Rules)), programs: map[string]*program{}}
+			fresh := &Evaluator{catalogue: e.catalogue, env: e.env, varType: e.varType, names: e.names, variables: e.variables, declared: e.declared, memo: newMemo(len(e.catalogue.Rules)), programs: map[string]*program{}}
 			if !slices.ContainsFunc(all, func(ex Example) bool { return run(fresh, &m.rule, ex) != "" }) {
 				t.Errorf("rule %s: no case notices the mutation %q", r.ID, m.name)
 			}
