@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/bulkhead-dev/bulkhead/internal/metadata"
 )
 
 // Egress is what some pods of one namespace may reach. What is no peer is denied.
@@ -57,12 +59,6 @@ const (
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 	ManagedBy      = "bulkhead"
 )
-
-// Metadata are the addresses at which clouds serve a node's identity and
-// credentials: almost all of them at the first, AWS also at the others.
-func Metadata() []netip.Addr {
-	return []netip.Addr{netip.AddrFrom4([4]byte{169, 254, 169, 254}), netip.AddrFrom4([4]byte{169, 254, 170, 2}), netip.MustParseAddr("fd00:ec2::254")}
-}
 
 // DNS is the cluster's DNS over both protocols: its pods, and the address at
 // which a cache on the node listens.
@@ -184,7 +180,7 @@ func checkBlock(b netip.Prefix) error {
 	if least := leastBits(b.Addr()); b.Bits() < least {
 		return fmt.Errorf("%s is no peer: it is shorter than /%d", b, least)
 	}
-	for _, a := range Metadata() {
+	for _, a := range metadata.Addresses() {
 		if b.Contains(a) {
 			return fmt.Errorf("%s includes %s, where clouds hand out the node's credentials", b, a)
 		}

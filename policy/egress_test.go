@@ -62,6 +62,8 @@ func TestRefused(t *testing.T) {
 		"includes 169.254.169.254":        block("169.254.0.0/16"),
 		"includes 169.254.170.2":          block("169.254.170.0/24"),
 		"includes fd00:ec2::254":          block("fd00:ec2::/32"),
+		"includes fd20:ce::254":           block("fd20:ce::/64"),
+		"includes 100.100.100.200":        block("100.64.0.0/10"),
 		"port 0":                          func(e *policy.Egress) { e.Peers[0].Ports[0].Port = intstr.FromInt32(0) },
 		"port NAME":                       func(e *policy.Egress) { e.Peers[0].Ports[0].Port = intstr.FromString("NAME") },
 	} {

@@ -91,9 +91,9 @@ func allowed() map[string][]string {
 		"./sandbox":    {"./boundary"},
 		// Manifests in, decisions out.
 		"./manifest":        {"./risk"},
-		"./internal/config": {"./boundary", "./manifest", "./policy", "./risk", "./risk/rules"},
+		"./internal/config": {"./boundary", "./internal/metadata", "./manifest", "./policy", "./risk", "./risk/rules"},
 		"./internal/report": {"./boundary", "./risk", "./risk/rules"},
-		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
+		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/metadata", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
 		"./internal/harden": {"./boundary", "./internal/decide", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
 		// Charts, kustomizations and clusters to manifests, in a process of its own.
 		"./internal/kubewire": {},
@@ -102,7 +102,7 @@ func allowed() map[string][]string {
 		"./internal/kubecli":  {"./internal/cluster", "./internal/fault", "./internal/kubewire", "./internal/render", "./internal/version"},
 		// Cluster objects: their form, and decisions to them. Pure.
 		"./api/v1alpha1": {"./boundary", "./risk"},
-		"./policy":       {"./api/v1alpha1", "./boundary", "./risk", "./risk/rules"},
+		"./policy":       {"./api/v1alpha1", "./boundary", "./internal/metadata", "./risk", "./risk/rules"},
 		// What rendered policies make of an object, without a cluster. Pure.
 		"./internal/admission": {"./internal/variables", "./policy"},
 		// Sandboxes.
@@ -124,11 +124,12 @@ func allowed() map[string][]string {
 		"./internal/podrun": {"./internal/agent", "./internal/fault", "./internal/pod"},
 		"./internal/pod":    {"./internal/fault", "./manifest"},
 		"./internal/guest":  {"./internal/agentapi", "./internal/archive", "./internal/version"},
-		"./internal/egress": {},
+		"./internal/egress": {"./internal/metadata"},
 		"./internal/runner": {"./boundary", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/fault", "./internal/version", "./sandbox"},
 		"./internal/keeper": {"./boundary", "./internal/agent", "./internal/egress", "./internal/fault", "./internal/pod", "./internal/podrun", "./internal/runner", "./sandbox"},
 		// Leaves.
 		"./internal/fault":     {},
+		"./internal/metadata":  {},
 		"./internal/version":   {},
 		"./internal/variables": {},
 		"./internal/bench":     {"./boundary", "./internal/agent", "./internal/runner", "./sandbox"},
@@ -171,7 +172,7 @@ func TestImports(t *testing.T) {
 func TestDomainIsPure(t *testing.T) {
 	doesIO := []string{"os", "os/exec", "os/signal", "net", "net/http", "syscall", "io/ioutil", "golang.org/x/sys/unix", "log", "log/slog"}
 	for _, p := range packages(t) {
-		if !slices.Contains([]string{"./risk", "./risk/rules", "./boundary", "./api/v1alpha1", "./policy", "./sandbox", "./internal/decide", "./internal/admission", "./internal/harden", "./internal/pod", "./internal/variables", "./internal/report"}, p.ImportPath) {
+		if !slices.Contains([]string{"./risk", "./risk/rules", "./boundary", "./api/v1alpha1", "./policy", "./sandbox", "./internal/decide", "./internal/admission", "./internal/harden", "./internal/metadata", "./internal/pod", "./internal/variables", "./internal/report"}, p.ImportPath) {
 			continue
 		}
 		for _, imported := range p.Imports {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/bulkhead-dev/bulkhead/internal/metadata"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
@@ -174,7 +175,7 @@ func (p *Peer) readHosts(form *fields) error {
 		if item.Kind != yaml.ScalarNode || len(validation.IsDNS1123Subdomain(host)) > 0 {
 			return wrong(item, "peer: hosts: %q is no name of a host", item.Value)
 		}
-		if addr, err := netip.ParseAddr(host); host == "metadata.google.internal" || err == nil && slices.Contains(policy.Metadata(), addr) {
+		if metadata.IsHost(host) {
 			return wrong(item, "peer: hosts: %s is where clouds hand out the node's credentials: it is never opened", host)
 		}
 		p.Hosts = append(p.Hosts, host)

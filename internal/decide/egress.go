@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/bulkhead-dev/bulkhead/internal/metadata"
 	"github.com/bulkhead-dev/bulkhead/manifest"
-	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
 // egress is what the input's NetworkPolicies say about one pod's way out,
@@ -128,7 +128,7 @@ func (e *egress) block(from *manifest.Object, at manifest.Path, block *networkin
 	if !http {
 		return
 	}
-	for _, addr := range policy.Metadata() {
+	for _, addr := range metadata.Addresses() {
 		if prefix.Contains(addr) && !slices.ContainsFunc(block.Except, func(x string) bool {
 			except, err := netip.ParsePrefix(x)
 			return err == nil && except.Contains(addr)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/bulkhead-dev/bulkhead/internal/config"
+	"github.com/bulkhead-dev/bulkhead/internal/metadata"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
@@ -276,11 +277,11 @@ func (n *Network) resolve(w *manifest.Workload, m Mention) (Named, Unknown, bool
 	if m.Host == "" {
 		return Named{}, Unknown{Mention: m, Why: "its value is in a Secret, which is not looked into"}, false
 	}
-	if addr, err := netip.ParseAddr(m.Host); err == nil || m.Host == "metadata.google.internal" {
-		switch {
-		case err != nil || slices.Contains(policy.Metadata(), addr):
-			return Named{}, Unknown{Mention: m, Why: "it is the cloud's metadata service, which hands out the node's credentials: never opened"}, false
-		case m.known:
+	if metadata.IsHost(m.Host) {
+		return Named{}, Unknown{Mention: m, Why: "it is the cloud's metadata service, which hands out the node's credentials: never opened"}, false
+	}
+	if _, err := netip.ParseAddr(m.Host); err == nil {
+		if m.known {
 			return Named{}, Unknown{}, false
 		}
 		return Named{}, Unknown{Mention: m, Why: "it is an address, and the input does not show whose"}, false

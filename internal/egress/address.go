@@ -3,6 +3,8 @@ package egress
 import (
 	"net"
 	"net/netip"
+
+	"github.com/bulkhead-dev/bulkhead/internal/metadata"
 )
 
 // special are networks that no name may lead to, by IANA's registries of
@@ -13,7 +15,7 @@ func special() []struct{ prefix, reason string } {
 		{"10.0.0.0/8", "a private network"},
 		{"100.64.0.0/10", "a carrier's shared network"},
 		{"127.0.0.0/8", "loopback"},
-		{"169.254.0.0/16", "link-local, where metadata servers are"},
+		{"169.254.0.0/16", "link-local"},
 		{"172.16.0.0/12", "a private network"},
 		{"192.0.0.0/24", "reserved by IETF protocols"},
 		{"192.0.2.0/24", "documentation"},
@@ -24,7 +26,6 @@ func special() []struct{ prefix, reason string } {
 		{"203.0.113.0/24", "documentation"},
 		{"224.0.0.0/4", "multicast"},
 		{"240.0.0.0/4", "reserved"},
-		{"168.63.129.16/32", "a cloud's metadata server"},
 		{"::1/128", "loopback"},
 		{"::ffff:0:0:0/96", "an IPv4 address inside an IPv6 one"},
 		{"64:ff9b::/96", "an IPv4 address inside an IPv6 one (NAT64)"},
@@ -45,6 +46,9 @@ func special() []struct{ prefix, reason string } {
 // internet; "" when it is.
 func notPublic(addr netip.Addr) string {
 	addr = addr.Unmap()
+	if metadata.Is(addr) {
+		return "a cloud's metadata service"
+	}
 	for _, s := range special() {
 		if netip.MustParsePrefix(s.prefix).Contains(addr) {
 			return s.reason

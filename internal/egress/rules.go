@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"github.com/bulkhead-dev/bulkhead/internal/metadata"
 )
 
 // defaultPort is what a rule without a port allows.
@@ -199,10 +201,11 @@ func (r Rules) allows(t target) bool {
 	return false
 }
 
-// namesAddr reports whether a rule names the address itself.
+// namesAddr reports whether a rule names the address itself, or its network. The
+// network of a metadata service is not enough: that one is asked for by its address.
 func (r Rules) namesAddr(addr netip.Addr, port uint16) bool {
 	for _, n := range r.nets {
-		if n.port == port && n.prefix.Contains(addr) {
+		if n.port == port && n.prefix.Contains(addr) && (n.prefix.IsSingleIP() || !metadata.Is(addr)) {
 			return true
 		}
 	}
