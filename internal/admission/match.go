@@ -37,12 +37,16 @@ func aboutPods(m *admissionv1.MatchResources) bool {
 	return false
 }
 
-// matches reports whether a policy is about the creation of an object.
-func (c *compiled) matches(r *request) (bool, error) {
+// matches reports whether a policy is about a request.
+func (c *compiled) matches(r *review) (bool, error) {
+	resource := r.resource.Resource
+	if r.subresource != "" {
+		resource += "/" + r.subresource
+	}
 	if !slices.ContainsFunc(c.constraints.ResourceRules, func(rule admissionv1.NamedRuleWithOperations) bool {
-		return slices.Contains(rule.APIGroups, r.resource.Group) && slices.Contains(rule.Resources, r.resource.Resource) &&
+		return slices.Contains(rule.APIGroups, r.resource.Group) && slices.Contains(rule.Resources, resource) &&
 			(slices.Contains(rule.APIVersions, "*") || slices.Contains(rule.APIVersions, r.resource.Version)) &&
-			slices.Contains(rule.Operations, admissionv1.Create)
+			slices.Contains(rule.Operations, r.operation)
 	}) {
 		return false, nil
 	}

@@ -1,5 +1,5 @@
 // Package admission answers for the API server: what rendered admission policies
-// make of an object that is created. It evaluates their own expressions, in the
+// make of an object that is created or changed. It evaluates their own expressions, in the
 // order and the CEL environment of the API server, without a cluster.
 package admission
 

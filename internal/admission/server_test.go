@@ -72,7 +72,7 @@ func deployment(pod string) string {
 	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  template:\n    " + strings.ReplaceAll(pod, "\n", "\n    ")
 }
 
-func TestCreate(t *testing.T) {
+func TestAdmit(t *testing.T) {
 	enforce, warn := server(t, v1alpha1.Enforce), server(t, v1alpha1.Warn)
 	weak := strings.Replace(declared, "spec:\n", "spec:\n  runtimeClassName: runc\n", 1)
 	for _, c := range []struct {
@@ -98,7 +98,7 @@ func TestCreate(t *testing.T) {
 			if namespace == "" {
 				namespace = "team-a"
 			}
-			v, err := c.server.Create(admission.Creation{Object: o, Namespace: namespace, NamespaceLabels: c.labels, Time: time.Now()})
+			v, err := c.server.Admit(admission.Request{Object: o, Namespace: namespace, NamespaceLabels: c.labels, Time: time.Now()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,14 +121,43 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-func TestCreateErrors(t *testing.T) {
+func TestAdmitErrors(t *testing.T) {
 	s := server(t, v1alpha1.Enforce)
 	for name, text := range map[string]string{
 		"no pod":      "apiVersion: v1\nkind: ConfigMap",
 		"break-glass": "apiVersion: v1\nkind: Pod\nmetadata: {labels: {bulkhead.dev/break-glass: 'true'}}",
 	} {
-		if v, err := s.Create(admission.Creation{Object: object(t, text), Namespace: "a", Time: time.Now()}); err == nil {
+		if v, err := s.Admit(admission.Request{Object: object(t, text), Namespace: "a", Time: time.Now()}); err == nil {
 			t.Errorf("%s: %+v, want an error", name, v)
 		}
+	}
+}
+
+// TestUpdates: a pod that is there is judged by what a change brings.
+func TestUpdates(t *testing.T) {
+	s := server(t, v1alpha1.Enforce)
+	for name, c := range map[string]struct{ from, to, denied string }{
+		"a label goes":                     {declared, strings.Replace(declared, ", labels: {bulkhead.dev/risk-class: retrieval}", "", 1), ""},
+		"an image of the class":            {web, strings.Replace(web, "nginx", "nginx:2", 1), ""},
+		"an image that executes code":      {web, strings.Replace(web, "image: nginx", "image: 'jupyter/base-notebook'", 1), "class code-execution needs virtual-machine"},
+		"an ephemeral container that does": {web, strings.Replace(web, "containers:", "ephemeralContainers: [{name: b, image: jupyter/base-notebook}], containers:", 1), "class code-execution needs virtual-machine"},
+		"a template of weaker pods":        {deployment(declared), strings.Replace(deployment(declared), "spec:\n      auto", "spec:\n      runtimeClassName: runc\n      auto", 1), "its pods: class retrieval needs user-kernel"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.from == c.to {
+				t.Fatal("nothing is changed")
+			}
+			v, err := s.Admit(admission.Request{Object: object(t, c.to), Old: object(t, c.from), Namespace: "team-a", Time: time.Now()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := strings.Join(v.Denied, "\n")
+			if (c.denied == "") != (all == "") || !strings.Contains(all, c.denied) {
+				t.Errorf("denied: %q, want %q", all, c.denied)
+			}
+		})
+	}
+	if v, err := s.Admit(admission.Request{Object: object(t, web), Old: object(t, deployment(declared)), Namespace: "a", Time: time.Now()}); err == nil {
+		t.Errorf("a Deployment becomes a pod: %+v", v)
 	}
 }

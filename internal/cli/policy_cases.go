@@ -38,7 +38,9 @@ type policyCases struct {
 type policyCase struct {
 	Name string `yaml:"name"`
 	// Manifest is an object, File a file with objects; one of both is set.
-	Manifest        yaml.Node         `yaml:"manifest"`
+	Manifest yaml.Node `yaml:"manifest"`
+	// Old is the object of Manifest as it is before, where it is changed.
+	Old             yaml.Node         `yaml:"old"`
 	File            string            `yaml:"file"`
 	Namespace       string            `yaml:"namespace"`
 	NamespaceLabels map[string]string `yaml:"namespaceLabels"`
@@ -68,8 +70,8 @@ func newPolicyTest(s Streams) *cobra.Command {
 		Use:   "test -f CASES",
 		Short: "Run cases of IsolationPolicies, without a cluster",
 		Long: `test renders the IsolationPolicies that a file of cases names, and evaluates
-what they render to as the API server does when an object is created: pods, and
-what makes pods. Each case has an object, and what has to become of it:
+what they render to as the API server does when an object is created or changed:
+pods, and what makes pods. Each case has an object, and what has to become of it:
 
   verdict       allowed, warned or denied
   message       a part of what is said
@@ -223,6 +225,8 @@ func readCases(file string) (c *policyCases, err error) {
 			return nil, fmt.Errorf("%s: cases[%d] has no name", file, i)
 		case one.Manifest.IsZero() == (one.File == ""):
 			return nil, fmt.Errorf("%s: case %q needs a manifest or a file, and not both", file, one.Name)
+		case !one.Old.IsZero() && one.Manifest.IsZero():
+			return nil, fmt.Errorf("%s: case %q: old goes with a manifest", file, one.Name)
 		case !slices.Contains([]string{"allowed", "warned", "denied"}, one.Expect.Verdict):
 			return nil, fmt.Errorf("%s: case %q: expect.verdict is %q, and has to be allowed, warned or denied", file, one.Name, one.Expect.Verdict)
 		case one.Expect.Verdict == "denied" && one.Expect.RuntimeClass != nil:
@@ -238,12 +242,23 @@ func (c *policyCase) run(ctx context.Context, server *admission.Server, dir stri
 	if err != nil {
 		return nil, err
 	}
+	var old map[string]any
+	if !c.Old.IsZero() {
+		before, err := parsed(ctx, &c.Old)
+		if err != nil {
+			return nil, fmt.Errorf("old: %w", err)
+		}
+		if len(before) != 1 || len(objects) != 1 {
+			return nil, errors.New("old: one object is changed at a time")
+		}
+		old = before[0].Whole().Value
+	}
 	if c.Time.IsZero() {
 		c.Time = time.Now()
 	}
 	judged := 0
 	for _, o := range objects {
-		v, err := server.Create(admission.Creation{Object: o.Whole().Value, Namespace: c.namespace(o), NamespaceLabels: c.NamespaceLabels, Time: c.Time})
+		v, err := server.Admit(admission.Request{Object: o.Whole().Value, Old: old, Namespace: c.namespace(o), NamespaceLabels: c.NamespaceLabels, Time: c.Time})
 		if errors.Is(err, admission.ErrKind) && c.File != "" {
 			continue // a Service beside its Deployment
 		}
@@ -270,20 +285,24 @@ func (c *policyCase) namespace(o *manifest.Object) string {
 	return "default"
 }
 
-// objects are those of the case, read as all manifests are.
+// objects are those of the case.
 func (c *policyCase) objects(ctx context.Context, dir string) ([]*manifest.Object, error) {
-	reader := manifest.Reader{Limits: manifest.DefaultLimits()}
-	paths := []string{"-"}
-	if c.File != "" {
-		paths[0] = beside(dir, c.File)
-	} else {
-		text, err := yaml.Marshal(&c.Manifest)
-		if err != nil {
-			return nil, err
-		}
-		reader.Stdin = bytes.NewReader(text)
+	if c.File == "" {
+		return parsed(ctx, &c.Manifest)
 	}
-	in := reader.ReadAll(ctx, paths)
+	return caseObjects(manifest.Reader{Limits: manifest.DefaultLimits()}.ReadAll(ctx, []string{beside(dir, c.File)}))
+}
+
+// parsed reads what a case says as all manifests are read.
+func parsed(ctx context.Context, node *yaml.Node) ([]*manifest.Object, error) {
+	text, err := yaml.Marshal(node)
+	if err != nil {
+		return nil, err
+	}
+	return caseObjects(manifest.Reader{Limits: manifest.DefaultLimits(), Stdin: bytes.NewReader(text)}.ReadAll(ctx, []string{"-"}))
+}
+
+func caseObjects(in manifest.Set) ([]*manifest.Object, error) {
 	if errs := append(in.Errors, notObjects(in.Other)...); len(errs) > 0 {
 		return nil, errs[0]
 	}

@@ -45,6 +45,13 @@ func (c *cluster) install(t *testing.T, namespace string, policies ...*v1alpha1.
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.applyObjects(t, objects)
+	c.settle(t, namespace)
+}
+
+// applyObjects applies what was rendered.
+func (c *cluster) applyObjects(t *testing.T, objects []policy.Object) {
+	t.Helper()
 	for _, o := range objects {
 		value, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 		if err != nil {
@@ -54,7 +61,6 @@ func (c *cluster) install(t *testing.T, namespace string, policies ...*v1alpha1.
 			t.Fatalf("%s: %v", o.GetName(), err)
 		}
 	}
-	c.settle(t, namespace)
 }
 
 // canary is a pair of policies that mark a pod and warn about the mark. What was

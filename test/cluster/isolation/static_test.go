@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -42,15 +40,7 @@ func TestStaticManifests(t *testing.T) {
 	}
 	c := start(t, "--feature-gates=ManifestBasedAdmissionControlConfig=true", "--admission-control-config-file", filepath.Join(dir, "admission.yaml"))
 	c.namespace(t, "team", nil)
-	for _, o := range static.Applied {
-		value, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.apply(t.Context(), &unstructured.Unstructured{Object: value}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.applyObjects(t, static.Applied)
 	list, err := c.client.AdmissionregistrationV1().ValidatingAdmissionPolicies().List(t.Context(), metav1.ListOptions{LabelSelector: policy.ManagedByLabel})
 	if err != nil || len(list.Items) > 0 {
 		t.Fatalf("%d policies can be deleted by a request (%v)", len(list.Items), err)

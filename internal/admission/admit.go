@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -15,10 +16,12 @@ import (
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
-// Creation is an object that somebody wants to create.
-type Creation struct {
+// Request is what somebody asks for: that an object is created, or changed.
+type Request struct {
 	// Object as JSON is decoded, with whole numbers as int64. It is not changed.
-	Object    map[string]any
+	Object map[string]any
+	// Old is the object as it is stored, where it is changed; else nil.
+	Old       map[string]any
 	Namespace string
 	// NamespaceLabels are those of the namespace, beside its name.
 	NamespaceLabels map[string]string
@@ -37,22 +40,22 @@ type Verdict struct {
 // ErrKind says that an object is no pod and makes none, as far as is known here.
 var ErrKind = errors.New("it is no pod, and not known to make any")
 
-// Create judges an object; then, unless it is denied, the pod that its template
+// Admit judges an object; then, unless it is denied, the pod that its template
 // makes. An error says that it cannot be judged.
-func (s *Server) Create(c Creation) (Verdict, error) {
+func (s *Server) Admit(r Request) (Verdict, error) {
 	var v Verdict
-	r, err := newRequest(c)
+	at, err := newReview(r)
 	if err != nil {
 		return v, err
 	}
-	if err := s.admit(r, &v); err != nil || len(v.Denied) > 0 || r.resource.Resource == "pods" {
+	if err := s.admit(at, &v); err != nil || len(v.Denied) > 0 || at.isPod() {
 		return v, err
 	}
-	c.Object = pod(r.object)
-	if r, err = newRequest(c); err != nil {
+	r.Object, r.Old = pod(at.object), nil
+	if at, err = newReview(r); err != nil {
 		return v, err
 	}
-	return v, s.admit(r, &v)
+	return v, s.admit(at, &v)
 }
 
 // pod is what a template of pods makes.
@@ -69,18 +72,20 @@ func pod(object map[string]any) map[string]any {
 	return out
 }
 
-// request is a Creation under way.
-type request struct {
+// review is a Request under way.
+type review struct {
 	object          map[string]any
 	namespace       string
 	namespaceLabels map[string]string
+	operation       admissionv1.OperationType
 	resource        schema.GroupVersionResource
+	subresource     string
 	activation      map[string]any
 }
 
-func newRequest(c Creation) (*request, error) {
-	apiVersion, _ := c.Object["apiVersion"].(string)
-	kind, _ := c.Object["kind"].(string)
+func newReview(in Request) (*review, error) {
+	apiVersion, _ := in.Object["apiVersion"].(string)
+	kind, _ := in.Object["kind"].(string)
 	gv, err := schema.ParseGroupVersion(apiVersion)
 	if err != nil {
 		return nil, fmt.Errorf("apiVersion: %w", err)
@@ -89,35 +94,62 @@ func newRequest(c Creation) (*request, error) {
 	if !ok {
 		return nil, ErrKind
 	}
-	r := &request{object: runtime.DeepCopyJSON(c.Object), namespace: c.Namespace, namespaceLabels: maps.Clone(c.NamespaceLabels), resource: gv.WithResource(resource)}
+	r := &review{object: in.stored(in.Object), namespace: in.Namespace, namespaceLabels: maps.Clone(in.NamespaceLabels), operation: admissionv1.Create, resource: gv.WithResource(resource)}
 	if r.namespaceLabels == nil {
 		r.namespaceLabels = map[string]string{}
 	}
-	r.namespaceLabels[policy.NamespaceLabel] = c.Namespace
-	metadata, ok := r.object["metadata"].(map[string]any)
-	if !ok {
-		metadata = map[string]any{}
-		r.object["metadata"] = metadata
+	r.namespaceLabels[policy.NamespaceLabel] = in.Namespace
+	var old any
+	if in.Old != nil {
+		if in.Old["apiVersion"] != apiVersion || in.Old["kind"] != kind {
+			return nil, fmt.Errorf("a %v of %v does not become a %s of %s", in.Old["kind"], in.Old["apiVersion"], kind, apiVersion)
+		}
+		before := in.stored(in.Old)
+		old, r.operation = before, admissionv1.Update
+		if r.isPod() && !reflect.DeepEqual(ephemeral(before), ephemeral(r.object)) {
+			r.subresource = ephemeralContainers
+		}
 	}
-	metadata["namespace"] = c.Namespace
-	metadata["creationTimestamp"] = c.Time.UTC().Format(time.RFC3339)
-	if _, ok := r.object["spec"].(map[string]any); !ok {
-		r.object["spec"] = map[string]any{}
-	}
-	name, _ := metadata["name"].(string)
+	name, _ := r.object["metadata"].(map[string]any)["name"].(string)
 	r.activation = map[string]any{
-		"object": r.object, "oldObject": nil,
-		"namespaceObject": map[string]any{"metadata": map[string]any{"name": c.Namespace, "labels": r.namespaceLabels}},
+		"object": r.object, "oldObject": old,
+		"namespaceObject": map[string]any{"metadata": map[string]any{"name": in.Namespace, "labels": r.namespaceLabels}},
 		"request": map[string]any{
-			"operation": string(admissionv1.Create), "namespace": c.Namespace, "name": name,
-			"resource": map[string]any{"group": gv.Group, "version": gv.Version, "resource": resource},
+			"operation": string(r.operation), "namespace": in.Namespace, "name": name,
+			"resource": map[string]any{"group": gv.Group, "version": gv.Version, "resource": resource}, "subResource": r.subresource,
 			"userInfo": map[string]any{"username": "somebody", "groups": []string{"system:authenticated"}},
 		},
 	}
 	return r, nil
 }
 
-func (r *request) labels() map[string]string {
+// ephemeralContainers are added to a pod by a request of their own.
+const ephemeralContainers = "ephemeralcontainers"
+
+func ephemeral(pod map[string]any) any {
+	spec, _ := pod["spec"].(map[string]any)
+	return spec["ephemeralContainers"]
+}
+
+// stored is a copy of an object with what the API server sets in each.
+func (in Request) stored(object map[string]any) map[string]any {
+	out := runtime.DeepCopyJSON(object)
+	metadata, ok := out["metadata"].(map[string]any)
+	if !ok {
+		metadata = map[string]any{}
+		out["metadata"] = metadata
+	}
+	metadata["namespace"] = in.Namespace
+	metadata["creationTimestamp"] = in.Time.UTC().Format(time.RFC3339)
+	if _, ok := out["spec"].(map[string]any); !ok {
+		out["spec"] = map[string]any{}
+	}
+	return out
+}
+
+func (r *review) isPod() bool { return r.resource.Resource == "pods" }
+
+func (r *review) labels() map[string]string {
 	out := map[string]string{}
 	metadata, _ := r.object["metadata"].(map[string]any)
 	values, _ := metadata["labels"].(map[string]any)
@@ -129,9 +161,8 @@ func (r *request) labels() map[string]string {
 
 // admit is the way of an object through admission: ServiceAccount, then what
 // changes it, then what judges it.
-func (s *Server) admit(r *request, v *Verdict) error {
-	isPod := r.resource.Resource == "pods"
-	if isPod {
+func (s *Server) admit(r *review, v *Verdict) error {
+	if r.isPod() && r.operation == admissionv1.Create {
 		s.mountToken(r)
 	}
 	for _, c := range s.mutating {
@@ -139,7 +170,7 @@ func (s *Server) admit(r *request, v *Verdict) error {
 			return fmt.Errorf("policy %s: %w", c.name, err)
 		}
 	}
-	if isPod {
+	if r.isPod() {
 		spec, _ := r.object["spec"].(map[string]any)
 		v.RuntimeClass, _ = spec["runtimeClassName"].(string)
 	}
@@ -164,7 +195,7 @@ func (s *Server) admit(r *request, v *Verdict) error {
 
 // mountToken does what the API server does to a pod whose ServiceAccount does
 // not say otherwise.
-func (s *Server) mountToken(r *request) {
+func (s *Server) mountToken(r *review) {
 	spec, _ := r.object["spec"].(map[string]any)
 	account, _ := spec["serviceAccountName"].(string)
 	if account == "" {
@@ -183,7 +214,7 @@ func (s *Server) mountToken(r *request) {
 
 // applies reports whether a policy is about a request, by its selectors and
 // conditions. A policy that goes by an object of a cluster is an error.
-func (c *compiled) applies(r *request) (bool, error) {
+func (c *compiled) applies(r *review) (bool, error) {
 	ok, err := c.matches(r)
 	if err != nil || !ok {
 		return false, err
@@ -204,7 +235,7 @@ func (c *compiled) applies(r *request) (bool, error) {
 	return true, nil
 }
 
-func (c *compiled) mutate(r *request) error {
+func (c *compiled) mutate(r *review) error {
 	ok, err := c.applies(r)
 	if err != nil || !ok {
 		return err
@@ -227,7 +258,7 @@ func (c *compiled) mutate(r *request) error {
 
 // judge returns what a policy says against a request. What cannot be evaluated
 // is against it, as the failure policy is Fail.
-func (c *compiled) judge(r *request) ([]string, error) {
+func (c *compiled) judge(r *review) ([]string, error) {
 	ok, err := c.applies(r)
 	if err != nil || !ok {
 		return nil, err
