@@ -174,9 +174,18 @@ func (i installed) interrupt(t *testing.T, script string, signals []syscall.Sign
 		}
 		time.Sleep(100 * time.Millisecond) // signals of one kind merge when they come at once
 	}
-	// On a busy machine they merge all the same: then one is missing.
-	again := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Signal(signals[len(signals)-1]) })
-	defer again.Stop()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() { // on a busy machine they merge all the same: then some are missing
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(5 * time.Second):
+				_ = cmd.Process.Signal(signals[len(signals)-1])
+			}
+		}
+	}()
 	return id, cmd.Wait()
 }
 
