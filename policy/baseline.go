@@ -43,10 +43,11 @@ func baselines(all []set) []set {
 
 // baseline is the policy that holds LLM workloads to the five controls, to Pod
 // Security restricted and to no token. The controls come first: only where one
-// is missing is it asked whether the pod is an LLM workload at all.
-func (s *set) baseline(c *rules.Catalogue) (*admissionv1.ValidatingAdmissionPolicy, error) {
+// is missing is it asked whether the pod is an LLM workload at all. concerned:
+// with the condition that leaves out pods that cannot be one.
+func (s *set) baseline(c *rules.Catalogue, concerned bool) (*admissionv1.ValidatingAdmissionPolicy, error) {
 	var v variables
-	v.evidence(s, c)
+	v.evidence(s, c, concerned)
 	v.inForce(s)
 	v.add("llm", s.strictest(s, classOf)+" > 0")
 	p := s.validating("bulkhead-baseline")
@@ -81,6 +82,9 @@ func (s *set) baseline(c *rules.Catalogue) (*admissionv1.ValidatingAdmissionPoli
 	}
 	p.Spec.MatchConstraints = s.scope(podRules())
 	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), changedCondition())
+	if concerned {
+		p.Spec.MatchConditions = append(p.Spec.MatchConditions, concern(s.llm(c))...)
+	}
 	p.Spec.Variables = v
 	return p, nil
 }

@@ -15,9 +15,9 @@ import (
 // the node selector of what it named. The API server stamps those of the class
 // that is set here, and then holds the pod to its boundary like any other. Where
 // egress is limited, it also sets the label that this goes by.
-func (s *set) assign(c *rules.Catalogue) *admissionv1.MutatingAdmissionPolicy {
+func (s *set) assign(c *rules.Catalogue, floor bool) *admissionv1.MutatingAdmissionPolicy {
 	var v variables
-	v.evidence(s, c)
+	v.evidence(s, c, !floor)
 	v.requirement(s, false)
 	v.choice(s)
 	confined := v.confined(s)
@@ -35,17 +35,20 @@ func (s *set) assign(c *rules.Catalogue) *admissionv1.MutatingAdmissionPolicy {
 		needs += fmt.Sprintf(" || !(%q in object.metadata.?labels.orValue({}))", EnforcedLabel)
 		patch += " + " + markPatch()
 	}
+	conditions := append(append(s.within(), s.exempt()...), admissionv1.MatchCondition{Name: "lacks-something", Expression: needs})
+	if !floor {
+		conditions = append(conditions, s.concerned(c)...)
+	}
 	return &admissionv1.MutatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},
-		ObjectMeta: s.meta("bulkhead-assign-" + strings.ToLower(string(s.mode))),
+		ObjectMeta: s.meta(ofFloor("bulkhead-assign", floor) + "-" + strings.ToLower(string(s.mode))),
 		Spec: admissionv1.MutatingAdmissionPolicySpec{
 			FailurePolicy: new(admissionv1.Fail),
 			// Another mutation may bring in a container after this one.
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
-			MatchConstraints:   s.scope([]admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)}),
-			MatchConditions: append(append(s.within(), s.exempt()...),
-				admissionv1.MatchCondition{Name: "lacks-something", Expression: needs}),
-			Variables: v,
+			MatchConstraints:   floored(s.scope([]admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)}), floor),
+			MatchConditions:    conditions,
+			Variables:          v,
 			Mutations: []admissionv1.Mutation{{
 				PatchType: admissionv1.PatchTypeJSONPatch,
 				JSONPatch: &admissionv1.JSONPatch{Expression: patch},

@@ -14,17 +14,21 @@ import (
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
 
-// pods is the policy that holds every pod to its boundary, whatever made it.
-func (s *set) pods(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
+// pods is the policy that holds every pod to its boundary, whatever made it, in
+// namespaces that have a floor or in those that have none.
+func (s *set) pods(c *rules.Catalogue, floor bool) *admissionv1.ValidatingAdmissionPolicy {
 	var v variables
-	v.evidence(s, c)
+	v.evidence(s, c, !floor)
 	v.requirement(s, true)
 	v.choice(s)
 	excepted := v.accepts(s)
 	confined := v.confined(s)
-	p := s.validating("bulkhead-pods")
-	p.Spec.MatchConstraints = s.scope(podRules())
+	p := s.validating(ofFloor("bulkhead-pods", floor))
+	p.Spec.MatchConstraints = floored(s.scope(podRules()), floor)
 	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), changedCondition())
+	if !floor {
+		p.Spec.MatchConditions = append(p.Spec.MatchConditions, s.concerned(c)...)
+	}
 	p.Spec.Variables = v
 	p.Spec.Validations = []admissionv1.Validation{s.labelValidation(), s.boundaryValidation(excepted)}
 	if confined {

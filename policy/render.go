@@ -46,13 +46,17 @@ func Render(in Input) ([]Object, error) {
 	}
 	for i := range all {
 		s := &all[i]
-		pods := s.pods(c)
-		out = append(out, pods, s.binding(pods, s.actions()...))
+		for _, floor := range []bool{false, true} {
+			pods := s.pods(c, floor)
+			out = append(out, pods, s.binding(pods, s.actions()...))
+		}
 		templates := s.templates(c)
 		out = append(out, templates, s.binding(templates, s.actions()...))
 		if s.mode == v1alpha1.Enforce { // who is only warned gets what was asked for
-			assign := s.assign(c)
-			out = append(out, assign, s.assignBinding(assign))
+			for _, floor := range []bool{false, true} {
+				assign := s.assign(c, floor)
+				out = append(out, assign, s.assignBinding(assign))
+			}
 		}
 	}
 	for i := range all {
@@ -61,7 +65,7 @@ func Render(in Input) ([]Object, error) {
 		}
 	}
 	for _, s := range baselines(all) {
-		baseline, err := s.baseline(c)
+		baseline, err := s.baseline(c, true)
 		if err != nil {
 			return nil, err
 		}

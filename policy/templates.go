@@ -15,7 +15,7 @@ import (
 // for the pods: what it does not see is still denied then.
 func (s *set) templates(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolicy {
 	var v variables
-	v.evidence(s, c)
+	v.evidence(s, c, false)
 	v.inForce(s)
 	v.add("required", s.required(s, true))
 	v.choice(s)
@@ -33,7 +33,7 @@ func (s *set) templates(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPoli
 
 // baselineTemplates is the same for the baseline.
 func (s *set) baselineTemplates(c *rules.Catalogue) (*admissionv1.ValidatingAdmissionPolicy, error) {
-	p, err := s.baseline(c)
+	p, err := s.baseline(c, false)
 	if err != nil {
 		return nil, err
 	}

@@ -28,8 +28,9 @@ func (v *variables) add(name, expression string) {
 // evidence adds the class that declaration and rules give: variables.class, a
 // number as in risk.Class. What a pod declares comes first, then the rules from
 // the highest class down, so that nothing is looked for that would change
-// nothing.
-func (v *variables) evidence(s *set, c *rules.Catalogue) {
+// nothing. concerned: the policy's condition has left out pods on which no rule
+// can fire.
+func (v *variables) evidence(s *set, c *rules.Catalogue, concerned bool) {
 	for _, shared := range c.Variables {
 		v.add(shared.Name, shared.Expression)
 	}
@@ -43,11 +44,6 @@ func (v *variables) evidence(s *set, c *rules.Catalogue) {
 		v.add("class", "variables.declared")
 		return
 	}
-	var all []*rules.Rule
-	for _, class := range classes[1:] {
-		all = append(all, deciding(c, class)...)
-	}
-	v.add("suspect", rules.Suspect(all))
 	class := "0"
 	for i := 1; i < len(classes); i++ { // from the lowest, which stands innermost
 		var parts []string
@@ -58,8 +54,12 @@ func (v *variables) evidence(s *set, c *rules.Catalogue) {
 		}
 		class = fmt.Sprintf("variables.declared >= %d || %s ? %d : %s", i, strings.Join(parts, " || "), i, class)
 	}
-	// Nothing else is asked of a pod that no rule can be about.
-	v.add("class", fmt.Sprintf("variables.declared == %d || variables.oversized ? %[1]d : !variables.suspect ? variables.declared : %s", risk.CodeExecution, class))
+	class = fmt.Sprintf("variables.oversized ? %d : %s", risk.CodeExecution, class)
+	if !concerned {
+		v.add("suspect", rules.Suspect(c, evident(c)))
+		class = "!variables.suspect ? variables.declared : " + class
+	}
+	v.add("class", fmt.Sprintf("variables.declared == %d ? %[1]d : %s", risk.CodeExecution, class))
 }
 
 // looks reports whether some policy goes by evidence.

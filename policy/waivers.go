@@ -125,7 +125,7 @@ func (s *set) belowRoute(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPol
 		return nil
 	}
 	var v variables
-	v.evidence(s, c)
+	v.evidence(s, c, true)
 	v.provided(s)
 	var least, names []string
 	for _, class := range risk.Classes() {
@@ -138,7 +138,7 @@ func (s *set) belowRoute(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPol
 	}
 	p := s.validating("bulkhead-below-route")
 	p.Spec.MatchConstraints = s.scope(podRules())
-	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), changedCondition())
+	p.Spec.MatchConditions = append(append(append(s.within(), s.exempt()...), changedCondition()), concern(s.llm(c))...)
 	p.Spec.Variables = v
 	p.Spec.Validations = []admissionv1.Validation{{
 		Expression:        fmt.Sprintf("variables.provided >= %s[%s]", list(least), classVar),

@@ -3,52 +3,90 @@ package rules
 import (
 	"fmt"
 	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strings"
 )
 
-// Bounds of what Suspect looks at: what a look costs grows with text and
-// pattern. A pod with more is suspect.
+// Bounds of what Suspect looks at: what a look costs grows with text and pattern.
+// A pod with more is suspect, and so is one that is oversized: all bounds are far
+// below those of variables.oversized.
 const (
-	maxGlanceText    = 2048 // characters of images, command lines and names of variables together
-	maxGlanceEntries = 200  // ports, mounts and variables together
+	maxGlanceContainers = 10
+	maxGlanceVolumes    = 100
+	maxGlanceEntries    = 100  // words, variables, ports, mounts, limits and words of hooks together
+	maxGlanceImages     = 1024 // characters
+	maxGlanceLines      = 2048 // of command lines
+	maxGlanceNames      = 1024 // of names of variables
+	maxGlanceValue      = 600  // of the value of a variable
 )
 
-// Suspect renders an expression that is true on every pod on which one of the
-// rules fires, and on few others: one look at each kind of text, and one at each
-// place, instead of one for each class of rules. Most pods are done with it.
-// Oversized pods, and rules about them, are the caller's.
-func Suspect(rs []*Rule) string {
-	var looks look
-	conditional := map[string]*look{} // by the rules' condition
-	var conditions []string
+// Suspect renders an expression over object that is true on every pod on which
+// one of the rules fires and on every oversized one, and on few others: one look
+// at each kind of text, and one at each place, instead of one for each class of
+// rules. It uses no variables, so that it can be a condition of a policy: most
+// pods are done with it.
+func Suspect(c *Catalogue, rs []*Rule) string {
+	looks := look{}
 	for _, r := range rs {
-		at := &looks
 		switch {
-		case r.Large:
-			continue
-		case r.If != "":
-			if conditional[r.If] == nil {
-				conditional[r.If] = &look{}
-				conditions = append(conditions, r.If)
+		case r.Large: // all such pods are suspect
+		case r.If == ifCallsModel && looks.callers(c):
+		default:
+			for i := range r.Any {
+				looks.add(&r.Any[i])
 			}
-			at = conditional[r.If]
-		}
-		for i := range r.Any {
-			at.add(&r.Any[i])
 		}
 	}
-	terms := append([]string{
-		fmt.Sprintf("variables.containers.map(c, c.?image.orValue('').size()).sum() + variables.commandLines.map(l, l.size()).sum() + variables.envNames.map(n, n.size()).sum() > %d", maxGlanceText),
-		fmt.Sprintf("variables.containers.map(c, c.?env.orValue([]).size() + c.?ports.orValue([]).size() + c.?volumeMounts.orValue([]).size()).sum() > %d", maxGlanceEntries),
-	}, looks.terms()...)
-	for _, condition := range conditions {
-		if at := conditional[condition].terms(); len(at) > 0 {
-			terms = append(terms, "("+condition+") && ("+or(at)+")")
+	const all = "object.spec.?containers.orValue([]) + object.spec.?initContainers.orValue([]) + object.spec.?ephemeralContainers.orValue([])"
+	// What texts there are together is looked at before any of them is.
+	texts := func(each string, most int, pattern string) string {
+		expr := fmt.Sprintf("ts.map(t, t.size()).sum() > %d", most)
+		if pattern != "" {
+			expr += " || ts.exists(t, t.matches(" + quote(pattern) + "))"
 		}
+		return "[cs.map(c, " + each + ")].exists(ts, " + expr + ")"
 	}
-	return or(terms)
+	entries := []string{"c.?resources.?limits.orValue({}).size()"}
+	for _, list := range []string{"command", "args", "env", "ports", "volumeMounts", "lifecycle.?postStart.?exec.?command"} {
+		entries = append(entries, "c.?"+list+".orValue([]).size()")
+	}
+	terms := []string{
+		fmt.Sprintf("cs.size() > %d", maxGlanceContainers),
+		"cs.map(c, " + strings.Join(entries, " + ") + fmt.Sprintf(").sum() > %d", maxGlanceEntries),
+		texts("c.?image.orValue('')", maxGlanceImages, looks.pattern(looks.images, ofImages())),
+		texts("(c.?command.orValue([]) + c.?args.orValue([])).join(' ')", maxGlanceLines, looks.pattern(looks.lines, ofLines())),
+		texts("c.?env.orValue([]).map(e, e.?name.orValue('')).join(' ')", maxGlanceNames, looks.pattern(looks.names, ofNames())),
+		fmt.Sprintf("cs.exists(c, c.?env.orValue([]).exists(e, e.?value.orValue('').size() > %d))", maxGlanceValue),
+	}
+	pod, container := looks.places.terms()
+	terms = append(terms, container...)
+	return or(append([]string{
+		fmt.Sprintf("object.spec.?volumes.orValue([]).size() > %d", maxGlanceVolumes),
+		"[" + all + "].exists(cs, " + or(terms) + ")",
+	}, pod...))
+}
+
+// ifCallsModel is a condition of rules, and modelClients the variable in it.
+const (
+	modelClients = "modelClients"
+	ifCallsModel = "variables." + modelClients + ".size() > 0"
+)
+
+var namesOfClients = regexp.MustCompile(`e\.\?name\.orValue\(''\)\.matches\(r'\^\(([^']*)\)\$'\)`)
+
+// callers adds the names of variables by which containers are known that call a
+// model. A rule with that condition fires on no pod that has none of them.
+func (l *look) callers(c *Catalogue) bool {
+	i := slices.IndexFunc(c.Variables, func(v Variable) bool { return v.Name == modelClients })
+	if i < 0 {
+		return false
+	}
+	m := namesOfClients.FindStringSubmatch(c.Variables[i].Expression)
+	if m == nil {
+		return false
+	}
+	l.names = append(l.names, m[1])
+	return true
 }
 
 // look is what several rules look for.
@@ -60,7 +98,9 @@ type look struct {
 func (l *look) add(a *Alternative) {
 	switch {
 	case len(a.Image) > 0:
-		l.images = append(l.images, a.Image...)
+		for _, name := range a.Image {
+			l.images = append(l.images, ImagePattern([]string{name}))
+		}
 	case len(a.Command) > 0:
 		l.lines = append(l.lines, a.Command...)
 	case len(a.Env) > 0:
@@ -70,19 +110,12 @@ func (l *look) add(a *Alternative) {
 	}
 }
 
-func (l *look) terms() []string {
-	var out []string
-	if len(l.images) > 0 {
-		images := slices.Compact(slices.Sorted(slices.Values(l.images)))
-		out = append(out, "variables.containers.exists(c, c.?image.orValue('').matches("+quote(ImagePattern(images))+"))")
+// pattern is one for all patterns of a kind of text; "" for none.
+func (l *look) pattern(patterns []string, w wording) string {
+	if len(patterns) == 0 {
+		return ""
 	}
-	if len(l.names) > 0 {
-		out = append(out, "variables.envNames.exists(names, names.matches("+quote(cue(l.names))+"))")
-	}
-	if len(l.lines) > 0 {
-		out = append(out, "variables.commandLines.exists(line, line.matches("+quote(cue(l.lines))+"))")
-	}
-	return append(out, l.places.terms()...)
+	return w.cue(patterns)
 }
 
 // glances are places with what is looked for there, in the order in which they
@@ -98,6 +131,9 @@ type glanced struct {
 
 func (g *glances) add(a *Alternative) {
 	at, when, absent := a.general()
+	if strings.Contains(when+absent, "variables.") {
+		when, absent = "true", "true" // what they say of the pod is for the rule to ask
+	}
 	for _, path := range at {
 		key := glanced{a.Each, path, absent}
 		if g.whens == nil {
@@ -111,9 +147,8 @@ func (g *glances) add(a *Alternative) {
 }
 
 // terms renders one boolean for each place of the pod, and one for all places of
-// a container.
-func (g *glances) terms() []string {
-	var pod, container []string
+// a container of cs.
+func (g *glances) terms() (pod, container []string) {
 	for _, key := range g.order {
 		a := &Alternative{Each: key.each, At: Strings{key.at}, When: together(g.whens[key]), Absent: key.absent}
 		if key.each == "pod" {
@@ -123,9 +158,9 @@ func (g *glances) terms() []string {
 		}
 	}
 	if len(container) > 0 {
-		pod = append(pod, "variables.containers.exists(c, "+or(container)+")")
+		container = []string{"cs.exists(c, " + or(container) + ")"}
 	}
-	return pod
+	return pod, container
 }
 
 var (
@@ -167,190 +202,4 @@ func together(whens []string) string {
 		terms = append(terms, "v.exists(p, p.?containerPort.orValue(0) in ["+strings.Join(ports, ", ")+"])")
 	}
 	return or(append(terms, slices.Compact(rest)...))
-}
-
-// minWord is the shortest word that says something.
-const minWord = 4
-
-// cue renders a pattern that matches every text that one of the patterns does:
-// words without which they do not match, or what is left of themselves without
-// the parts at both ends that may be missing.
-func cue(patterns []string) string {
-	words := map[string]bool{}
-	var whole []string
-	for _, p := range patterns {
-		re, err := syntax.Parse(p, syntax.Perl)
-		if err != nil {
-			continue // refused by validate
-		}
-		need := needs(re)
-		if shortest(need) < minWord {
-			whole = append(whole, trimmed(re).String())
-			continue
-		}
-		for _, w := range need {
-			words[w] = true
-		}
-	}
-	// A word that holds another one is found by that.
-	var out []string
-	for w := range words {
-		held := false
-		for o := range words {
-			held = held || o != w && strings.Contains(w, o)
-		}
-		if !held {
-			out = append(out, regexp.QuoteMeta(w))
-		}
-	}
-	slices.Sort(out)
-	return "(" + strings.Join(append(out, whole...), "|") + ")"
-}
-
-// trimmed is the expression without what may be missing at its ends.
-func trimmed(re *syntax.Regexp) *syntax.Regexp {
-	if re.Op != syntax.OpConcat {
-		return re
-	}
-	row := re.Sub
-	missing := func(re *syntax.Regexp) bool {
-		return re.Op == syntax.OpStar || re.Op == syntax.OpQuest || re.Op == syntax.OpRepeat && re.Min == 0
-	}
-	for len(row) > 1 && missing(row[0]) {
-		row = row[1:]
-	}
-	for len(row) > 1 && missing(row[len(row)-1]) {
-		row = row[:len(row)-1]
-	}
-	return &syntax.Regexp{Op: syntax.OpConcat, Flags: re.Flags, Sub: row}
-}
-
-// maxNeeds bounds the words of one pattern.
-const maxNeeds = 64
-
-// needs returns words of which every text that the expression matches has one;
-// none where it may do without.
-func needs(re *syntax.Regexp) []string {
-	switch re.Op {
-	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase != 0 {
-			return nil
-		}
-		return []string{string(re.Rune)}
-	case syntax.OpCapture, syntax.OpPlus:
-		return needs(re.Sub[0])
-	case syntax.OpRepeat:
-		if re.Min > 0 {
-			return needs(re.Sub[0])
-		}
-	case syntax.OpAlternate:
-		var all []string
-		for _, sub := range re.Sub {
-			need := needs(sub)
-			if len(need) == 0 {
-				return nil
-			}
-			all = append(all, need...)
-		}
-		return all
-	case syntax.OpConcat:
-		return needsOfRow(re.Sub)
-	}
-	return nil
-}
-
-// needsOfRow picks the longest words that parts in a row need: neighbours that
-// are one of a few texts each make longer words together.
-func needsOfRow(row []*syntax.Regexp) []string {
-	var best, run []string
-	consider := func(need []string) {
-		if len(need) > 0 && len(need) <= maxNeeds && shortest(need) > shortest(best) {
-			best = need
-		}
-	}
-	for _, sub := range row {
-		texts := exactly(sub)
-		consider(needs(sub))
-		if len(texts) == 0 || len(run)*len(texts) > maxNeeds {
-			run = nil
-		}
-		switch {
-		case len(texts) == 0:
-		case len(run) == 0:
-			run = texts
-		default:
-			run = joined(run, texts)
-		}
-		consider(run)
-	}
-	return best
-}
-
-// exactly returns all texts that the expression matches, where they are few.
-func exactly(re *syntax.Regexp) []string {
-	switch re.Op {
-	case syntax.OpEmptyMatch:
-		return []string{""}
-	case syntax.OpLiteral:
-		return needs(re)
-	case syntax.OpCapture:
-		return exactly(re.Sub[0])
-	case syntax.OpCharClass:
-		var out []string
-		for i := 0; i+1 < len(re.Rune); i += 2 {
-			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
-				if out = append(out, string(r)); len(out) > 4 {
-					return nil
-				}
-			}
-		}
-		return out
-	case syntax.OpQuest:
-		if texts := exactly(re.Sub[0]); len(texts) > 0 {
-			return append([]string{""}, texts...)
-		}
-	case syntax.OpAlternate, syntax.OpConcat:
-		out := []string{""}
-		if re.Op == syntax.OpAlternate {
-			out = nil
-		}
-		for _, sub := range re.Sub {
-			texts := exactly(sub)
-			if len(texts) == 0 {
-				return nil
-			}
-			if re.Op == syntax.OpAlternate {
-				out = append(out, texts...)
-				continue
-			}
-			if out = joined(out, texts); len(out) > maxNeeds {
-				return nil
-			}
-		}
-		return out
-	}
-	return nil
-}
-
-// joined are all texts of the one followed by one of the other.
-func joined(heads, tails []string) []string {
-	var out []string
-	for _, head := range heads {
-		for _, tail := range tails {
-			out = append(out, head+tail)
-		}
-	}
-	return out
-}
-
-// shortest is the length of the shortest word; 0 where there is none.
-func shortest(words []string) int {
-	if len(words) == 0 {
-		return 0
-	}
-	n := len(words[0])
-	for _, w := range words[1:] {
-		n = min(n, len(w))
-	}
-	return n
 }
