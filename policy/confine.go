@@ -78,6 +78,13 @@ func peers(p *v1alpha1.IsolationPolicy, class risk.Class) []v1alpha1.Peer {
 	return out
 }
 
+// Reach is where pods of a class may send packets by one policy in a namespace,
+// beside DNS. limited is false where it limits none of them.
+func Reach(p *v1alpha1.IsolationPolicy, namespace string, class risk.Class) (to []v1alpha1.Peer, limited bool) {
+	limited = p.Spec.Mode == v1alpha1.Enforce && p.Spec.Namespaces.Contain(namespace) && confines(p, class)
+	return peers(p, class), limited
+}
+
 // networkPolicies limit the egress in one namespace: of each class, to what every
 // policy that limits it there allows.
 func networkPolicies(all []set, namespace string) ([]Object, error) {
@@ -87,10 +94,10 @@ func networkPolicies(all []set, namespace string) ([]Object, error) {
 		limited := false
 		for _, s := range all {
 			for _, p := range s.policies {
-				if s.mode != v1alpha1.Enforce || !p.Spec.Namespaces.Contain(namespace) || !confines(p, class) {
+				mine, limits := Reach(p, namespace, class)
+				if !limits {
 					continue
 				}
-				mine := peers(p, class)
 				if limited {
 					mine = slices.DeleteFunc(mine, func(peer v1alpha1.Peer) bool { return !slices.Contains(allowed, peer) })
 				}

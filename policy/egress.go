@@ -21,7 +21,10 @@ type Egress struct {
 	// said by EveryPod.
 	Pods     map[string]string
 	EveryPod bool
-	Peers    []Peer
+	// Unconfined leaves out pods whose egress an IsolationPolicy limits: those have
+	// its peers, and no NetworkPolicy of others adds to them.
+	Unconfined bool
+	Peers      []Peer
 	// Labels are of the NetworkPolicy itself.
 	Labels map[string]string
 }
@@ -97,6 +100,9 @@ func NetworkPolicy(e Egress) (*networkingv1.NetworkPolicy, error) {
 			PodSelector: metav1.LabelSelector{MatchLabels: e.Pods},
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
 		},
+	}
+	if e.Unconfined {
+		p.Spec.PodSelector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: EnforcedLabel, Operator: metav1.LabelSelectorOpDoesNotExist}}
 	}
 	for _, peer := range e.Peers {
 		rule, err := peer.rule()
@@ -203,7 +209,7 @@ func (e Egress) YAML(header, asked []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	comments := Comments{"": header}
+	comments := Comments{"": header, "spec.podSelector.matchExpressions.0": {"pods whose egress an IsolationPolicy limits have its peers"}}
 	for i, peer := range e.Peers {
 		comments[fmt.Sprintf("spec.egress.%d", i)] = peer.Said
 	}

@@ -17,7 +17,7 @@ import (
 func agent() policy.Egress {
 	return policy.Egress{
 		Name: "agent-named-peers", Namespace: "agents", Pods: map[string]string{"app": "agent"},
-		Labels: map[string]string{"app.kubernetes.io/name": "agent"},
+		Labels: map[string]string{"app.kubernetes.io/name": "agent"}, Unconfined: true,
 		Peers: []policy.Peer{
 			{
 				To:    []policy.Destination{{Pods: map[string]string{"app": "store", "tier": "true"}}},

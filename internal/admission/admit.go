@@ -37,8 +37,9 @@ type Verdict struct {
 	RuntimeClass string
 }
 
-// ErrKind says that an object is no pod and makes none, as far as is known here.
-var ErrKind = errors.New("it is no pod, and not known to make any")
+// ErrKind says that an object is no NetworkPolicy, no pod and makes none, as far as
+// is known here.
+var ErrKind = errors.New("it is no pod, not known to make any, and no NetworkPolicy")
 
 // Admit judges an object; then, unless it is denied, the pod that its template
 // makes. An error says that it cannot be judged.
@@ -48,7 +49,7 @@ func (s *Server) Admit(r Request) (Verdict, error) {
 	if err != nil {
 		return v, err
 	}
-	if err := s.admit(at, &v); err != nil || len(v.Denied) > 0 || at.isPod() {
+	if err := s.admit(at, &v); err != nil || len(v.Denied) > 0 || at.isPod() || at.resource.Resource == networkPolicies {
 		return v, err
 	}
 	r.Object, r.Old = pod(at.object), nil

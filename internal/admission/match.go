@@ -22,11 +22,15 @@ func resources() map[schema.GroupKind]string {
 		{Group: "batch", Kind: "CronJob"}:                              "cronjobs",
 		{Group: "agents.x-k8s.io", Kind: "Sandbox"}:                    "sandboxes",
 		{Group: "extensions.agents.x-k8s.io", Kind: "SandboxTemplate"}: "sandboxtemplates",
+		{Group: "networking.k8s.io", Kind: "NetworkPolicy"}:            networkPolicies,
 	}
 }
 
-// aboutPods reports whether a policy can be about a kind of resources.
-func aboutPods(m *admissionv1.MatchResources) bool {
+// networkPolicies are the one resource that is judged and makes no pods.
+const networkPolicies = "networkpolicies"
+
+// judges reports whether a policy can be about one of resources.
+func judges(m *admissionv1.MatchResources) bool {
 	for kind, resource := range resources() {
 		for _, r := range m.ResourceRules {
 			if slices.Contains(r.APIGroups, kind.Group) && slices.Contains(r.Resources, resource) {

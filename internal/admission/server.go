@@ -20,7 +20,7 @@ type Server struct {
 	tokenless map[string]bool
 }
 
-// compiled is a policy that is about pods or what makes them, with its binding.
+// compiled is a policy that is about what is judged, with its binding.
 type compiled struct {
 	name                         string
 	constraints                  admissionv1.MatchResources
@@ -33,7 +33,7 @@ type compiled struct {
 }
 
 // New compiles what policy.Render returned. Objects that are no admission
-// policies about pods or what makes them are passed over.
+// policies about pods, what makes them or NetworkPolicies are passed over.
 func New(objects []policy.Object) (*Server, error) {
 	s := &Server{tokenless: map[string]bool{}}
 	actions := map[string][]admissionv1.ValidationAction{}
@@ -52,7 +52,7 @@ func New(objects []policy.Object) (*Server, error) {
 		var err error
 		switch o := o.(type) {
 		case *admissionv1.ValidatingAdmissionPolicy:
-			if !aboutPods(o.Spec.MatchConstraints) {
+			if !judges(o.Spec.MatchConstraints) {
 				continue
 			}
 			c, err = newValidating(o)

@@ -1,6 +1,7 @@
 package admission_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +64,7 @@ const (
     resources: {limits: {cpu: '1', memory: 1Gi, ephemeral-storage: 1Gi}, requests: {cpu: '1', memory: 1Gi, ephemeral-storage: 1Gi}}
     securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 `
+	open     = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {podSelector: {%s}, egress: [{}]}"
 	declared = "apiVersion: v1\nkind: Pod\n" + metadata + "\n" + spec
 )
 
@@ -90,6 +92,8 @@ func TestAdmit(t *testing.T) {
 		{name: "a token", object: strings.Replace(declared, "  automountServiceAccountToken: false\n", "", 1), denied: "mounts no ServiceAccount token", class: "gvisor", server: enforce},
 		{name: "a template", object: deployment(weak), denied: "its pods: class retrieval needs user-kernel", server: enforce},
 		{name: "a template of a pod that is assigned to", object: deployment(declared), class: "gvisor", server: enforce},
+		{name: "a NetworkPolicy that opens more", object: fmt.Sprintf(open, ""), denied: "opens egress that their IsolationPolicy does not", server: enforce},
+		{name: "one that leaves confined pods out", object: fmt.Sprintf(open, "matchExpressions: [{key: bulkhead.dev/enforced-class, operator: DoesNotExist}]"), server: enforce},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := object(t, c.object)

@@ -94,7 +94,7 @@ func allowed() map[string][]string {
 		"./internal/config": {"./boundary", "./internal/metadata", "./manifest", "./policy", "./risk", "./risk/rules"},
 		"./internal/report": {"./boundary", "./risk", "./risk/rules"},
 		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/metadata", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
-		"./internal/harden": {"./boundary", "./internal/decide", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
+		"./internal/harden": {"./api/v1alpha1", "./boundary", "./internal/decide", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
 		// Charts, kustomizations and clusters to manifests, in a process of its own.
 		"./internal/kubewire": {},
 		"./internal/render":   {},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/harden"
@@ -113,6 +114,7 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 	}
 	in.warn(s.Err)
 	h.input = in
+	h.confining, h.refused = harden.Confining(in.objects)
 	if chart := h.chart(); chart != nil && f.outDir != "" {
 		err = h.values(ctx, f, *chart)
 	} else if f.kustomize != "" {
@@ -170,6 +172,8 @@ type hardening struct {
 	said    []string          // about what is written, for standard error
 	refused []*manifest.Error
 	after   decide.Outcome // of what the files will be
+	// confining are the IsolationPolicies of the input.
+	confining []*v1alpha1.IsolationPolicy
 	// accounts, rights and egress are what is put around the workloads, the first of
 	// the input, the others of what the files will be.
 	accounts, rights, egress []harden.PolicySet

@@ -19,7 +19,7 @@ func (h *hardening) surround() (err error) {
 	if h.accounts, err = harden.Accounts(h.input.outcome, h.all); err != nil {
 		return err
 	}
-	if h.egress, err = harden.Egress(h.input.outcome, h.all); err != nil {
+	if h.egress, err = harden.Egress(h.input.outcome, h.all, h.confining); err != nil {
 		return err
 	}
 	h.accounts, h.egress = slices.DeleteFunc(h.accounts, h.elsewhere), slices.DeleteFunc(h.egress, h.elsewhere)
@@ -35,7 +35,7 @@ func (h *hardening) judge(now []*manifest.Object) error {
 	if err != nil {
 		return err
 	}
-	if h.egress, err = harden.Egress(alone, h.all); err != nil {
+	if h.egress, err = harden.Egress(alone, h.all, h.confining); err != nil {
 		return err
 	}
 	if h.rights, err = harden.Rights(alone, h.all); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
@@ -44,9 +45,10 @@ type File struct {
 
 // Egress returns the policies that limit the way out, for those workloads of the
 // input that nothing limits, in the order of the decisions. all: also for those
-// that show nothing of an LLM.
-func Egress(out decide.Outcome, all bool) ([]PolicySet, error) {
-	return sets(out, all, (*builder).egress)
+// that show nothing of an LLM. confining are the IsolationPolicies of the cluster,
+// as far as they are known.
+func Egress(out decide.Outcome, all bool, confining []*v1alpha1.IsolationPolicy) ([]PolicySet, error) {
+	return sets(out, all, func(b *builder) error { return b.egress(confining) })
 }
 
 // Accounts returns an account of its own for each workload that runs as the
@@ -85,14 +87,14 @@ type builder struct {
 // PeerRule is the rule of findings about peers that cannot be known.
 const PeerRule = "egress-peer"
 
-func (b *builder) egress() error {
+func (b *builder) egress(confining []*v1alpha1.IsolationPolicy) error {
 	row := b.decision.Row
 	for _, way := range b.network.Ways(b.decision) {
 		name := row.Name
 		if way.Role != "" {
 			name += "-" + way.Role
 		}
-		e := policy.Egress{Namespace: row.Namespace, Pods: way.Pods, Labels: labels(row.Name)}
+		e := policy.Egress{Namespace: row.Namespace, Pods: way.Pods, Labels: labels(row.Name), Unconfined: true}
 		switch {
 		case way.Open:
 			e.Name = objectName(name, "-named-peers")
@@ -113,8 +115,8 @@ func (b *builder) egress() error {
 			p.Said = b.said(p)
 			e.Peers = append(e.Peers, p.Peer)
 		}
+		asked := slices.Concat(b.confined(e, confining), b.ask(e.Name, way.Unknown))
 		e.Peers = append(e.Peers, policy.DNS())
-		asked := b.ask(e.Name, way.Unknown)
 		header := []string{fmt.Sprintf("The way out of %s %s: what is named here, and nothing else.", row.Kind, row.Name)}
 		text, err := e.YAML(header, asked)
 		if err != nil {
