@@ -28,7 +28,7 @@ type inputFlags struct {
 func (f *inputFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.values, "values", nil, "file with values for charts (repeatable, the later over the earlier)")
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "a value for charts, KEY=VALUE (repeatable, over --values)")
-	cmd.Flags().StringVar(&f.release, "release", "", "release that charts are rendered for (default: release-name, as `helm template`)")
+	cmd.Flags().StringVar(&f.release, "release", "", "release that charts are rendered for (default: release-name, as Helm has it)")
 	cmd.Flags().BoolVar(&f.remote, "kustomize-remote", false, "let kustomizations have resources from the network")
 	cmd.Flags().DurationVar(&f.renderTimeout, "render-timeout", renderTimeout, "how long one chart or kustomization may render")
 }
