@@ -15,8 +15,9 @@ const bypassPreface = `# Ways round the policy
 Each of these is tried against a real API server v1.37.2 under ` + "`deploy/policies/default.yaml`" + ` in Enforce (two waivers for one
 namespace and a RuntimeClass of a vendor's added), and this page is what came of it: ` + "`cd test/cluster && go test ./isolation -run TestBypass -update`" + ` writes it, and the
 same test without ` + "`-update`" + ` fails where an attempt ends otherwise. "A tenant" has the role admin in its namespace, "an editor" the role
-edit, "an operator" every ordinary verb on every object. What is **open** is a hole, with its reason and what covers it.
+edit, "an operator" every ordinary verb on every object, "cluster-admin" every verb. What is **open** is a hole, with its reason and what covers it.
 A pod that "gets RuntimeClass" one was created without: it runs behind the boundary of its class.
+The chapter on the API server's disk is of a second server, started with the files of ` + "`bulkhead policy render --static-manifests`" + `.
 `
 
 const (
@@ -33,8 +34,10 @@ func chapters() []chapter {
 		{"Rights on the node", nodeAttempts()},
 		{"Tokens", tokenAttempts()},
 		{"Waivers", waiverAttempts()},
+		{"Break-glass", glassAttempts()},
 		{"Namespaces and NetworkPolicies", namespaceAttempts()},
 		{"The policy itself", policyAttempts()},
+		{"Policies on the API server's disk", staticAttempts()},
 		{"What makes pods", controllerAttempts()},
 		{"Time", timeAttempts()},
 	}
@@ -66,10 +69,10 @@ func containerAttempts() []bypass {
 		{"a second container that executes code", creates(team, securePod("", weak, app, nb)), denied, needsVM, ""},
 		{"an init container that does", creates(team, securePod("", weak+", initContainers: ["+nb+"]", app)), denied, needsVM, ""},
 		{"a sidecar that does", creates(team, securePod("", "initContainers: ["+secure("b", notebookImage, ", restartPolicy: Always")+"]", app)), assigned, "kata-fc", ""},
-		{"an ephemeral container in a pod that shows nothing", changes(byOperator, securePod("", "", app), "ephemeralcontainers", func(o *unstructured.Unstructured) {
+		{"an ephemeral container in a pod that shows nothing", changes(team, byOperator, securePod("", "", app), "ephemeralcontainers", func(o *unstructured.Unstructured) {
 			setField(o, []any{ephemeral(notebookImage)}, "spec", "ephemeralContainers")
 		}), denied, needsVM, ""},
-		{"an ephemeral container without the baseline in a model server", changes(byOperator, securePod("", "", secure("a", "vllm/vllm-openai:1", "")), "ephemeralcontainers", func(o *unstructured.Unstructured) {
+		{"an ephemeral container without the baseline in a model server", changes(team, byOperator, securePod("", "", secure("a", "vllm/vllm-openai:1", "")), "ephemeralcontainers", func(o *unstructured.Unstructured) {
 			c := ephemeral("registry.example/debug:1")
 			delete(c, "securityContext")
 			setField(o, []any{c}, "spec", "ephemeralContainers")
@@ -91,15 +94,15 @@ func setField(o *unstructured.Unstructured, value any, at ...string) {
 func updateAttempts() []bypass {
 	app := securePod("", "", secure("a", "registry.example/app:1", ""))
 	return []bypass{
-		{"an image that executes code instead of one that shows nothing", changes(byTenant, app, "", func(o *unstructured.Unstructured) { setImage(o, notebookImage) }), denied, needsVM, ""},
-		{"a higher class is declared later", changes(byTenant, app, "", func(o *unstructured.Unstructured) {
+		{"an image that executes code instead of one that shows nothing", changes(team, byTenant, app, "", func(o *unstructured.Unstructured) { setImage(o, notebookImage) }), denied, needsVM, ""},
+		{"a higher class is declared later", changes(team, byTenant, app, "", func(o *unstructured.Unstructured) {
 			o.SetLabels(map[string]string{"bulkhead.dev/risk-class": "tool-calling"})
 		}), denied, "class tool-calling needs virtual-machine", ""},
-		{"the label by which egress is limited is taken away", changes(byTenant, securePod("", "", secure("a", "qdrant/qdrant:1", "")), "", func(o *unstructured.Unstructured) { o.SetLabels(nil) }), denied, "bulkhead.dev/enforced-class", ""},
-		{"the RuntimeClass is changed", changes(byTenant, securePod("", "", secure("a", notebookImage, "")), "", func(o *unstructured.Unstructured) {
+		{"the label by which egress is limited is taken away", changes(team, byTenant, securePod("", "", secure("a", "qdrant/qdrant:1", "")), "", func(o *unstructured.Unstructured) { o.SetLabels(nil) }), denied, "bulkhead.dev/enforced-class", ""},
+		{"the RuntimeClass is changed", changes(team, byTenant, securePod("", "", secure("a", notebookImage, "")), "", func(o *unstructured.Unstructured) {
 			setField(o, "gvisor", "spec", "runtimeClassName")
 		}), byServer, "pod updates may not change fields", ""},
-		{"resources are changed", changes(byOperator, securePod("", "", secure("a", "registry.example/app:1", ", resources: {requests: {cpu: 20m}}")), "resize", func(o *unstructured.Unstructured) {
+		{"resources are changed", changes(team, byOperator, securePod("", "", secure("a", "registry.example/app:1", ", resources: {requests: {cpu: 20m}}")), "resize", func(o *unstructured.Unstructured) {
 			c := o.Object["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)
 			c["resources"] = map[string]any{"requests": map[string]any{"cpu": "10m"}}
 		}), harmless, "", "a resize changes processor time and memory, which no rule looks at"},
@@ -137,6 +140,7 @@ func nodeAttempts() []bypass {
 		{"a privileged container", creates(team, strings.Replace(securePod("", "", secure("a", model, "")), "allowPrivilegeEscalation: false", "privileged: true", 1)), denied, "an LLM workload", ""},
 		{"the node's network", creates(team, securePod("", "hostNetwork: true", secure("a", model, ""))), denied, "hostNetwork, hostPID or hostIPC", ""},
 		{"the node's processes", creates(team, securePod("", "hostPID: true", secure("a", model, ""))), denied, "hostNetwork, hostPID or hostIPC", ""},
+		{"the node's memory for processes", creates(team, securePod("", "hostIPC: true", secure("a", model, ""))), denied, "hostNetwork, hostPID or hostIPC", ""},
 		{"a folder of the node", creates(team, securePod("", volume("{name: v, hostPath: {path: /var}}"), secure("a", model, ""))), denied, "a volume that is neither", ""},
 		{"the socket of a container runtime", creates(team, securePod("", volume("{name: v, hostPath: {path: /run/containerd/containerd.sock}}"), secure("a", model, ""))), denied, "a volume that is neither", ""},
 		{"the socket of a container runtime, for a pod that shows nothing", creates(team, securePod("", volume("{name: v, hostPath: {path: /run/containerd/containerd.sock}}"), secure("a", "registry.example/app:1", ""))), open, "",
@@ -181,6 +185,10 @@ func waiverAttempts() []bypass {
 		{"a waiver that ended", creates("waived", securePod("app: old", weak, secure("old", notebookImage, ""))), denied, "the waiver of team-lab (LAB-1) ended with 2020-01-01", ""},
 		{"a waiver for another container", creates("waived", securePod("app: lab", weak, secure("lab", notebookImage, ""), secure("b", notebookImage, ""))), denied, needsVM, ""},
 		{"a waiver for less than it allows", creates("waived", securePod("app: lab", "", secure("lab", notebookImage, ""))), denied, needsVM, ""},
+		{"a pod that a waiver let through gets another image", changes("waived", byTenant, securePod("app: lab", weak, secure("lab", notebookImage, "")), "", func(o *unstructured.Unstructured) { setImage(o, "jupyter/base-notebook:2") }), denied, "or this is an update", ""},
+		{"a pod that a waiver let through gets an ephemeral container", changes("waived", byOperator, securePod("app: lab", weak, secure("lab", notebookImage, "")), "ephemeralcontainers", func(o *unstructured.Unstructured) {
+			setField(o, []any{ephemeral("registry.example/debug:1")}, "spec", "ephemeralContainers")
+		}), denied, needsVM, ""},
 		{"a waiver of another namespace", creates(team, securePod("app: lab", weak, secure("lab", notebookImage, ""))), denied, needsVM, ""},
 	}
 }
@@ -195,6 +203,13 @@ func namespaceAttempts() []bypass {
 		{"a namespace under the name of one that the policy leaves out", does(byOperator, ns("bulkhead-system", ""), false), denied, "policies do not hold for a namespace of this name", ""},
 		{"a tenant lowers the floor of a namespace", does(byTenant, ns("floor", ""), false), byRBAC, "", ""},
 		{"an operator lowers the floor of a namespace", does(byOperator, ns("floor", ""), false), denied, "takes the verb administer", ""},
+		{"an operator gives a namespace the name of another by its label", func(t *testing.T, w *tenancy) (*unstructured.Unstructured, error) {
+			out, err := does(byOperator, ns(team, "kubernetes.io/metadata.name: kube-system"), false)(t, w)
+			if err == nil && out.GetLabels()["kubernetes.io/metadata.name"] != team {
+				t.Fatalf("it has labels %v", out.GetLabels())
+			}
+			return nil, err
+		}, harmless, "", "policies select namespaces by kubernetes.io/metadata.name, which the API server sets to the namespace's name at each write"},
 		{"an operator labels a node", does(byOperator, "{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {bulkhead.dev/runtime: kata}}}", false), denied, "takes the verb administer", ""},
 		{"a node labels itself", func(t *testing.T, w *tenancy) (*unstructured.Unstructured, error) {
 			_, err := w.node.client.CoreV1().Nodes().Patch(t.Context(), "n1", types.MergePatchType, []byte(`{"metadata":{"labels":{"bulkhead.dev/runtime":"kata"}}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
@@ -215,6 +230,7 @@ func namespaceAttempts() []bypass {
 			}
 			return nil, err
 		}, open, "", "the API server keeps NetworkPolicies whether or not anything enforces them. It is for a probe from inside a pod to find"},
+		{"the limits of egress are opened by an editor", does(byEditor, networkPolicy("bulkhead-egress-retrieval", "{}", "[{}]"), false), denied, "takes the verb administer", ""},
 		{"the limits of egress are deleted by a tenant", does(byTenant, networkPolicy("bulkhead-egress-retrieval", "{}", "[{}]"), true), denied, "takes the verb administer", ""},
 	}
 }
@@ -224,15 +240,25 @@ func policyAttempts() []bypass {
 	binding := "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: bulkhead-pods-enforce}}"
 	mutating := "{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingAdmissionPolicy, metadata: {name: bulkhead-assign-enforce}}"
 	isolation := "{apiVersion: bulkhead.dev/v1alpha1, kind: IsolationPolicy, metadata: {name: default}}"
+	without := func(namespace string) string {
+		return "{apiVersion: bulkhead.dev/v1alpha1, kind: IsolationPolicy, metadata: {name: default}, spec: {mode: Enforce, namespaces: {exclude: [kube-system, " + namespace + "]}}}"
+	}
+	opened := strings.TrimSuffix(vap, "}") + `, spec: {failurePolicy: Ignore, matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]}, validations: [{expression: "true"}]}}`
 	who := "who may change admission policies decides what is admitted, and no admission policy sees changes to admission policies. RBAC covers it: no role but an administrator's has these verbs; an API server that loads them from files keeps them, whoever deletes"
 	return []bypass{
 		{"a tenant deletes the policy for pods", does(byTenant, vap, true), byRBAC, "", ""},
 		{"an editor deletes its binding", does(byEditor, binding, true), byRBAC, "", ""},
 		{"a tenant deletes the policy that assigns RuntimeClasses", does(byTenant, mutating, true), byRBAC, "", ""},
 		{"a tenant deletes the IsolationPolicy", does(byTenant, isolation, true), byRBAC, "", ""},
+		{"a tenant takes its namespace out of the IsolationPolicy", does(byTenant, without(team), false), byRBAC, "", ""},
+		{"an editor opens the policy for pods", does(byEditor, opened, false), byRBAC, "", ""},
 		{"a tenant gives itself the verb administer", does(byTenant, "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: more, namespace: team}, rules: [{apiGroups: [bulkhead.dev], resources: [isolationpolicies], verbs: [administer]}]}", false), byRBAC, "", ""},
 		{"an operator deletes the policy for pods", does(byOperator, vap, true), open, "", who},
+		{"an operator opens the policy for pods", does(byOperator, opened, false), open, "", who},
 		{"an operator deletes its binding", does(byOperator, binding, true), open, "", who},
+		{"an operator deletes the policy that assigns RuntimeClasses", unassigned, denied, needsVM + ", and a pod without a RuntimeClass gives shared-kernel", ""},
+		{"an operator takes a namespace out of the IsolationPolicy", does(byOperator, without(team), false), harmless, "", "what holds is what was rendered: the change counts when somebody renders it again"},
+		{"an operator deletes the IsolationPolicy", does(byOperator, isolation, true), harmless, "", "what holds is what was rendered, and stays"},
 		{"an operator gives itself the verb administer", does(byOperator, "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: more}, rules: [{apiGroups: [bulkhead.dev], resources: [isolationpolicies], verbs: [administer]}]}", false), byRBAC, "", ""},
 		{"exec into a pod", func(t *testing.T, w *tenancy) (*unstructured.Unstructured, error) {
 			review, err := w.tenant.client.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
@@ -244,4 +270,26 @@ func policyAttempts() []bypass {
 			return nil, err
 		}, open, "", "admission sees the command of an exec, and neither labels nor class of the pod. What runs stays behind the pod's boundary; who may exec at all is for RBAC on `pods/exec`, which the roles admin and edit grant"},
 	}
+}
+
+// unassigned deletes the policy that assigns RuntimeClasses, and makes a pod
+// without one.
+func unassigned(t *testing.T, w *tenancy) (out *unstructured.Unstructured, last error) {
+	t.Helper()
+	client := w.operator.client.AdmissionregistrationV1().MutatingAdmissionPolicies()
+	p, err := client.Get(t.Context(), "bulkhead-assign-enforce", metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if err := client.Delete(t.Context(), p.Name, metav1.DeleteOptions{}); err != nil {
+		return nil, err
+	}
+	w.settle(t, team)
+	out, last = creates(team, securePod("", "", secure("a", notebookImage, "")))(t, w)
+	p.ResourceVersion, p.UID = "", ""
+	if _, err := client.Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+		return nil, err
+	}
+	w.settle(t, team)
+	return out, last
 }

@@ -59,8 +59,15 @@ func (w *warnings) take() []string {
 }
 
 // start runs an API server that ends with the test, with Bulkhead's CRDs. It gets
-// the flags too.
+// the flags too. Tests that have one run beside each other.
 func start(t *testing.T, flags ...string) *cluster {
+	t.Helper()
+	t.Parallel()
+	return launch(t, flags...)
+}
+
+// launch is start for a second API server of a test.
+func launch(t *testing.T, flags ...string) *cluster {
 	t.Helper()
 	bin, err := apiserver.Build(t.Context(), os.Stderr)
 	if err != nil {

@@ -1,7 +1,6 @@
 package isolation
 
 import (
-	"context"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,10 +9,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
-// TestEnforcedClass: the label that NetworkPolicies select by is Bulkhead's.
-func TestEnforcedClass(t *testing.T) {
-	c := start(t)
-	c.install(t, "team", readPolicy(t, map[string]any{"spec.baseline": "Off"}))
+// enforcedClass: the label that NetworkPolicies select by is Bulkhead's.
+func (c *cluster) enforcedClass(t *testing.T) {
 	for name, tt := range map[string]struct{ pod, label string }{
 		"nothing":                        {nothing, ""},
 		"a model":                        {model, ""},
@@ -36,12 +33,10 @@ func TestEnforcedClass(t *testing.T) {
 	c.run(t, []podCase{
 		{"a label that is set by hand", "team", labelled(with(notebook, "runtimeClassName: kata-fc"), policy.EnforcedLabel+": inference"), "", "it has to be code-execution, and is inference", ""},
 	})
-	c.ratchets(t)
 }
 
 // ratchets: what an update may and may not do to a pod that is there.
 func (c *cluster) ratchets(t *testing.T) {
-	t.Helper()
 	o := pod(t, "team", labelled(`{spec: {containers: [{name: a, image: qdrant/qdrant:1}]}}`, "bulkhead.dev/risk-class: retrieval"))
 	o.SetFinalizers([]string{"example.com/held"})
 	resource, err := c.resource(o)
@@ -96,9 +91,10 @@ func setImage(p *unstructured.Unstructured, image string) {
 	_ = unstructured.SetNestedSlice(p.Object, containers, "spec", "containers")
 }
 
-// TestOldPods: a pod from before the policy can still be finished.
-func TestOldPods(t *testing.T) {
-	c := start(t)
+// oldPod makes a pod, and returns a test of it after policies are in force: it
+// can still be finished.
+func (c *cluster) oldPod(t *testing.T) func(*testing.T) {
+	t.Helper()
 	c.namespace(t, "team", nil)
 	o := pod(t, "team", labelled(notebook, "bulkhead.dev/risk-class: code-execution"))
 	o.SetFinalizers([]string{"example.com/held"})
@@ -109,20 +105,21 @@ func TestOldPods(t *testing.T) {
 	if o, err = resource.Create(t.Context(), o, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	c.install(t, "team", readPolicy(t, nil))
-	update := func(change func(*unstructured.Unstructured)) error {
-		changed := o.DeepCopy()
-		change(changed)
-		_, err := resource.Update(context.WithoutCancel(t.Context()), changed, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
-		return err
-	}
-	if err := update(func(p *unstructured.Unstructured) { p.SetFinalizers(nil) }); err != nil {
-		t.Error("its finalizer stays:", err)
-	}
-	if err := update(func(p *unstructured.Unstructured) { p.SetLabels(nil) }); err != nil {
-		t.Error("its labels stay:", err)
-	}
-	if err := update(func(p *unstructured.Unstructured) { setImage(p, "jupyter/base-notebook:2") }); err == nil {
-		t.Error("its image is changed")
+	return func(t *testing.T) {
+		update := func(change func(*unstructured.Unstructured)) error {
+			changed := o.DeepCopy()
+			change(changed)
+			_, err := resource.Update(t.Context(), changed, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+			return err
+		}
+		if err := update(func(p *unstructured.Unstructured) { p.SetFinalizers(nil) }); err != nil {
+			t.Error("its finalizer stays:", err)
+		}
+		if err := update(func(p *unstructured.Unstructured) { p.SetLabels(nil) }); err != nil {
+			t.Error("its labels stay:", err)
+		}
+		if err := update(func(p *unstructured.Unstructured) { setImage(p, "jupyter/base-notebook:2") }); err == nil {
+			t.Error("its image is changed")
+		}
 	}
 }

@@ -175,13 +175,11 @@ func TestGuards(t *testing.T) {
 			{"as it is trusted", class("vendor", "kata"), false, ""},
 		})
 	})
+	t.Run("a namespace can end", c.aNamespaceCanEnd)
 }
 
-// TestANamespaceCanEnd: what is guarded goes with its namespace.
-func TestANamespaceCanEnd(t *testing.T) {
-	c := start(t)
-	c.applyAll(t, operator)
-	c.install(t, "team", readPolicy(t, nil))
+// aNamespaceCanEnd: what is guarded goes with its namespace.
+func (c *cluster) aNamespaceCanEnd(t *testing.T) {
 	if err := c.client.CoreV1().Namespaces().Delete(t.Context(), "team", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

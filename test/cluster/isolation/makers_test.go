@@ -2,6 +2,7 @@ package isolation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bulkhead-dev/bulkhead/test/cluster/apiserver"
 )
@@ -82,10 +84,34 @@ func makes(text string) func(*testing.T, *tenancy) (*unstructured.Unstructured, 
 	}
 }
 
+// fromBefore is a Deployment that is there before the policy, without pods.
+var fromBefore = strings.Replace(maker("apps/v1", "Deployment", "replicas: 0, selector: {matchLabels: {from: before}}, template: "+template("before", weak)), "name: deployment,", "name: before,", 1)
+
+// scaled has a controller make pods of a template from before the policy, and
+// returns what the controller says of it.
+func scaled(t *testing.T, w *tenancy) (*unstructured.Unstructured, error) {
+	t.Helper()
+	scale := []byte(`{"spec":{"replicas":1}}`)
+	if _, err := w.tenant.client.AppsV1().Deployments(team).Patch(t.Context(), "before", types.MergePatchType, scale, metav1.PatchOptions{}); err != nil {
+		return nil, err
+	}
+	var told error
+	w.awaitFor(t, 90*time.Second, "the controller says what becomes of its pods", func(ctx context.Context) (bool, error) {
+		list, err := w.tenant.client.CoreV1().Events(team).List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedCreate"})
+		if err != nil || len(list.Items) == 0 {
+			return false, err
+		}
+		told = errors.New(list.Items[0].Message)
+		return true, nil
+	})
+	return nil, told
+}
+
 func controllerAttempts() []bypass {
 	deployment := maker("apps/v1", "Deployment", selecting("Deployment"))
 	held := func(name, text string) bypass { return bypass{name, makes(text), assigned, "kata-fc", ""} }
 	return []bypass{
+		{"a Deployment from before the policy, scaled up", scaled, denied, needsVM, ""},
 		held("a Deployment", deployment),
 		held("a StatefulSet", maker("apps/v1", "StatefulSet", "serviceName: a, "+selecting("StatefulSet"))),
 		held("a DaemonSet", maker("apps/v1", "DaemonSet", selecting("DaemonSet"))),

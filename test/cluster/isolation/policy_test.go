@@ -163,9 +163,24 @@ func (c *cluster) try(ctx context.Context, o *unstructured.Unstructured) (*unstr
 	return out, c.warnings.take(), err
 }
 
-func TestPods(t *testing.T) {
+// TestDefaultPolicy: what the default policy makes of pods, of those from before
+// it, and of the classes that it assigns.
+func TestDefaultPolicy(t *testing.T) {
 	c := start(t)
-	c.install(t, "team", readPolicy(t, map[string]any{"spec.baseline": "Off"}))
+	t.Run("schema", c.schemaRefuses)
+	old := c.oldPod(t)
+	overhead := managedClasses()
+	overhead[2].(map[string]any)["overhead"] = map[string]any{"podFixed": map[string]any{"memory": "160Mi"}}
+	overhead[2].(map[string]any)["scheduling"] = map[string]any{"nodeSelector": map[string]any{"pool": "kvm"}}
+	c.install(t, "team", readPolicy(t, map[string]any{"spec.baseline": "Off", "spec.runtimeClasses": overhead}))
+	t.Run("pods", c.pods)
+	t.Run("enforced class", c.enforcedClass)
+	t.Run("updates", c.ratchets)
+	t.Run("old pods", old)
+}
+
+// pods: what is denied, and what comes with a class that is assigned.
+func (c *cluster) pods(t *testing.T) {
 	for _, tt := range []struct {
 		name, pod string
 		denied    string // a part of the reason
@@ -193,4 +208,15 @@ func TestPods(t *testing.T) {
 			}
 		})
 	}
+	t.Run("overhead and scheduling", func(t *testing.T) {
+		out, _, err := c.try(t.Context(), pod(t, "team", notebook))
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory, _, _ := unstructured.NestedString(out.Object, "spec", "overhead", "memory")
+		pool, _, _ := unstructured.NestedString(out.Object, "spec", "nodeSelector", "pool")
+		if memory != "160Mi" || pool != "kvm" {
+			t.Errorf("overhead %q and pool %q: the API server stamps those of the RuntimeClass that is assigned", memory, pool)
+		}
+	})
 }

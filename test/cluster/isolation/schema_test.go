@@ -12,10 +12,9 @@ import (
 
 const defaultPolicy = "../../../deploy/policies/default.yaml"
 
-// TestSchemaRefuses: what the command line refuses, the API server refuses by
-// the schema.
-func TestSchemaRefuses(t *testing.T) {
-	c := start(t)
+// schemaRefuses: what the command line refuses, the API server refuses by the
+// schema.
+func (c *cluster) schemaRefuses(t *testing.T) {
 	var good map[string]any
 	readYAML(t, defaultPolicy, &good)
 	if err := c.create(t, good); err != nil {
