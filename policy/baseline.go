@@ -63,13 +63,12 @@ func (s *set) baseline(c *rules.Catalogue, concerned bool) (*admissionv1.Validat
 	for _, control := range v1alpha1.Controls() {
 		switch control {
 		case v1alpha1.Restricted:
-			var terms, says []string
+			var says []string
 			for _, r := range restrictions() {
-				terms = append(terms, r.expr)
-				says = append(says, fmt.Sprintf("(%s ? [%s] : [])", r.expr, quote(r.what)))
+				says = append(says, fmt.Sprintf("(%s ? [%s] : [])", breaks([]restriction{r}), quote(r.what)))
 			}
 			v.add("broken", strings.Join(says, " + "))
-			add(control, anyOf(terms), "'an LLM workload keeps to Pod Security restricted, and this pod has ' + variables.broken.join(', ')")
+			add(control, breaks(restrictions()), "!variables.restricted ? '' : 'an LLM workload keeps to Pod Security restricted, and this pod has ' + variables.broken.join(', ')")
 		case v1alpha1.NoTokens:
 			add(control, s.tokens(), "'an LLM workload mounts no ServiceAccount token that its policy does not allow: set automountServiceAccountToken: false on the ServiceAccount or the pod'")
 		default:

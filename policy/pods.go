@@ -32,9 +32,7 @@ func (s *set) pods(c *rules.Catalogue, floor bool) *admissionv1.ValidatingAdmiss
 	p.Spec.Variables = v
 	p.Spec.Validations = []admissionv1.Validation{s.labelValidation(), s.boundaryValidation(excepted)}
 	if confined {
-		p.Spec.Validations = append(p.Spec.Validations, forbidden(
-			fmt.Sprintf("!variables.confined || object.metadata.?labels[?%q].orValue('') == %s", EnforcedLabel, enforcedClass()),
-			fmt.Sprintf("'the egress of class ' + %[1]s + ' is limited by label %[2]s, which is set when a pod is created and stays: it has to be ' + %[1]s + ', and is ' + object.metadata.?labels[?%[2]q].orValue('missing') + '; leave it out of the manifest, and make a new pod where an image changes the class'", enforcedClass(), EnforcedLabel)))
+		p.Spec.Validations = append(p.Spec.Validations, s.egressValidations()...)
 	}
 	return p
 }
@@ -45,8 +43,25 @@ func (s *set) labelValidation() admissionv1.Validation {
 		fmt.Sprintf("'label %s is ' + object.metadata.?labels[?%q].orValue('') + ': it is one of %s'", risk.ClassLabel, risk.ClassLabel, strings.Join(classNames(), ", ")))
 }
 
+// egressValidations: a pod has the label by which the egress of its class is
+// limited. There is one for each class, so that no message asks for the evidence:
+// the API server evaluates the messages for pods that it admits too, and the
+// variables anew for them.
+func (s *set) egressValidations() []admissionv1.Validation {
+	var out []admissionv1.Validation
+	for i, class := range risk.Classes() {
+		if !slices.ContainsFunc(s.policies, func(p *v1alpha1.IsolationPolicy) bool { return confines(p, class) }) {
+			continue
+		}
+		label := fmt.Sprintf("object.metadata.?labels[?%q]", EnforcedLabel)
+		out = append(out, forbidden(fmt.Sprintf("%s != %d || !variables.confined || %s.orValue('') == %q", classVar, i, label, class),
+			fmt.Sprintf("'the egress of class %[1]s is limited by label %[2]s, which is set when a pod is created and stays: it has to be %[1]s, and is ' + %[3]s.orValue('missing') + '; leave it out of the manifest, and make a new pod where an image changes the class'", class, EnforcedLabel, label)))
+	}
+	return out
+}
+
 // boundaryValidation: the pod's boundary is enough. One that has the strongest
-// needs no evidence, where nothing is denied for what it is.
+// needs no evidence, where nothing is denied for what it is; nor does its message.
 func (s *set) boundaryValidation(excepted bool) admissionv1.Validation {
 	expr := "variables.provided >= variables.required"
 	if !slices.ContainsFunc(s.policies, func(p *v1alpha1.IsolationPolicy) bool { return p.Spec.Unknown == v1alpha1.Deny }) {
@@ -59,7 +74,7 @@ func (s *set) boundaryValidation(excepted bool) admissionv1.Validation {
 	for _, b := range boundary.All() {
 		names = append(names, b.String())
 	}
-	message := fmt.Sprintf(`variables.required > %[1]d
+	message := fmt.Sprintf(`variables.provided == %[1]d || variables.required > %[1]d
 ? 'this is an LLM workload, and nothing shows of which class: label its pods %[2]s, or run bulkhead check on its manifest'
 : 'class ' + %[3]s[variables.class] + ' needs ' + %[4]s[variables.required] + ', and '
 + object.spec.?runtimeClassName.optMap(n, 'RuntimeClass ' + n).orValue('a pod without a RuntimeClass') + ' gives ' + %[4]s[variables.provided]

@@ -37,7 +37,7 @@ func TestRestricted(t *testing.T) {
 	var ids []string
 	for i, r := range restrictions() {
 		id := "restriction-" + string(rune('a'+i))
-		own.Rules = append(own.Rules, rules.Rule{ID: id, Scope: rules.ScopePod, Large: true, Any: []rules.Alternative{{Each: "pod", At: rules.Strings{"spec"}, When: r.expr}}})
+		own.Rules = append(own.Rules, rules.Rule{ID: id, Scope: rules.ScopePod, Large: true, Any: []rules.Alternative{{Each: "pod", At: rules.Strings{"spec"}, When: breaks([]restriction{r})}}})
 		ids = append(ids, id)
 	}
 	for _, control := range v1alpha1.Controls() {

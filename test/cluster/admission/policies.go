@@ -47,7 +47,7 @@ func Policies(base *v1alpha1.IsolationPolicy, n int, namespace string) ([]policy
 	return policy.Render(policy.Input{Policies: all, Rules: c})
 }
 
-// Apply applies rendered objects and returns when pods of the namespace are held
+// Apply applies rendered objects of the cluster and returns when pods of the namespace are held
 // to them.
 func Apply(ctx context.Context, config *rest.Config, namespace string, objects []policy.Object) error {
 	client, err := kubernetes.NewForConfig(config)
@@ -60,6 +60,9 @@ func Apply(ctx context.Context, config *rest.Config, namespace string, objects [
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
 	for _, o := range objects {
+		if o.GetNamespace() != "" {
+			continue // teams' namespaces are not there, and pods have the same token in all cases
+		}
 		value, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 		if err != nil {
 			return err
