@@ -58,9 +58,14 @@ func (f clusterFlags) read(ctx context.Context, k kube, own []manifest.Kind) (ma
 	for _, kind := range scheme.Kinds() {
 		workloads = append(workloads, kind.String())
 	}
+	return f.objects(ctx, k, workloads, aroundWorkloads()), nil
+}
+
+// objects reads kinds of the cluster, as GROUP/KIND.
+func (f clusterFlags) objects(ctx context.Context, k kube, workloads, around []string) manifest.Batch {
 	batch, err := k.run(ctx, []string{
 		"objects", "--kubeconfig=" + f.kubeconfig, "--context=" + f.context, "--namespace=" + f.namespace,
-		"--workloads=" + strings.Join(workloads, ","), "--around=" + strings.Join(aroundWorkloads(), ","),
+		"--workloads=" + strings.Join(workloads, ","), "--around=" + strings.Join(around, ","),
 	}, os.Environ(), clusterOutput)
 	if err != nil {
 		e := &manifest.Error{File: "cluster", Reason: "reading the cluster: " + err.Error(), Hint: "save the objects with kubectl, and name the file"}
@@ -69,5 +74,5 @@ func (f clusterFlags) read(ctx context.Context, k kube, own []manifest.Kind) (ma
 		}
 		batch.Errors = append(batch.Errors, e)
 	}
-	return batch, nil
+	return batch
 }

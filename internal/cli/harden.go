@@ -28,6 +28,7 @@ type hardenFlags struct {
 	all                  bool
 	output, failOn       string
 	config               string
+	cluster              clusterFlags
 	inputs               inputFlags
 }
 
@@ -84,6 +85,7 @@ Exit code:
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration file (default: bulkhead.yaml here or in a parent folder)")
 	cmd.MarkFlagsMutuallyExclusive("diff", "write", "out-dir", "kustomize")
 	f.inputs.add(cmd)
+	f.cluster.addRuntimes(cmd)
 	complete(cmd, "output", "text", "json")
 	complete(cmd, "fail-on", "error", "warning", "info")
 	return cmd
@@ -94,6 +96,9 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 		return err
 	}
 	if err := oneOf("fail-on", f.failOn, "error", "warning", "info"); err != nil {
+		return err
+	}
+	if err := f.cluster.validate(); err != nil {
 		return err
 	}
 	if err := f.overlayFolder(paths); err != nil {
@@ -115,6 +120,11 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 	in.warn(s.Err)
 	h.input = in
 	h.confining, h.refused = harden.Confining(in.objects)
+	if f.cluster.on {
+		if err := h.ask(ctx, f.cluster, f.inputs.kube()); err != nil {
+			return err
+		}
+	}
 	if chart := h.chart(); chart != nil && f.outDir != "" {
 		err = h.values(ctx, f, *chart)
 	} else if f.kustomize != "" {
@@ -125,6 +135,7 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 	if err != nil {
 		return err
 	}
+	h.absent()
 	result, err := h.result()
 	if err != nil {
 		return err
@@ -174,6 +185,13 @@ type hardening struct {
 	after   decide.Outcome // of what the files will be
 	// confining are the IsolationPolicies of the input.
 	confining []*v1alpha1.IsolationPolicy
+	// left are findings about a chart's values, and renamed says whether an object has
+	// another name each time the chart is rendered; nil where no chart is hardened.
+	left    []harden.PolicySet
+	renamed func(*manifest.Object) bool
+	// cluster are the RuntimeClasses and nodes of the cluster, if it was asked.
+	cluster []*manifest.Object
+	asked   bool
 	// accounts, rights and egress are what is put around the workloads, the first of
 	// the input, the others of what the files will be.
 	accounts, rights, egress []harden.PolicySet

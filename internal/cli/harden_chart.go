@@ -23,6 +23,7 @@ const (
 	renderedFile = "rendered.yaml"
 	valuesFile   = "values.yaml"
 	postRender   = "post-render"
+	schemaFile   = "values.schema.json" // of a chart
 )
 
 // chart returns the chart that is all of the input; nil where it is none.
@@ -95,10 +96,16 @@ func (h *hardening) search(ctx context.Context, f hardenFlags, chart manifest.Un
 		}
 		return renderWith(ctx, f.inputs.kube(), chart, filepath.Join(temp, valuesFile), more)
 	}
-	found, all, err := (&harden.Search{Render: render, Keys: values}).Run(h.input.objects, h.plans)
-	if err != nil || len(found) == 0 {
+	s := &harden.Search{Render: render, Keys: values}
+	found, all, err := s.Run(h.input.objects, h.plans)
+	if err != nil && !errors.Is(err, harden.ErrRefused) {
 		return nil, all, err
 	}
+	h.renamed = func(o *manifest.Object) bool { return !s.Stable(o) }
+	if h.left = s.Left(h.input.outcome, err); len(found) == 0 {
+		return nil, all, nil
+	}
+	// The outcome has the same workloads in the same order.
 	objects, err := renderWith(ctx, f.inputs.kube(), chart, filepath.Join(temp, valuesFile), harden.Tree(found))
 	if err != nil {
 		return nil, false, err
@@ -107,7 +114,7 @@ func (h *hardening) search(ctx context.Context, f hardenFlags, chart manifest.Un
 		o.Unit = &chart
 	}
 	h.input.objects = objects
-	if h.input.outcome, err = h.input.decider.Decide(objects); err != nil {
+	if h.input.outcome, err = h.decide(objects); err != nil {
 		return nil, false, err
 	}
 	return found, all, h.plan()
@@ -121,8 +128,11 @@ func renderWith(ctx context.Context, k kube, chart manifest.Unit, file string, m
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, err
 	}
-	k.render = append(slices.Clone(k.render), "--values="+file)
+	k.render = append(slices.Clone(k.render), "--values="+file, "--schema")
 	batch := k.unit(ctx, chart)
+	if len(batch.Errors) == 1 && filepath.Base(batch.Errors[0].File) == schemaFile {
+		return batch.Objects, fmt.Errorf("%w: %s", harden.ErrRefused, batch.Errors[0].Reason)
+	}
 	return batch.Objects, errorsOf(batch)
 }
 
@@ -136,8 +146,12 @@ func errorsOf(b manifest.Batch) error {
 // patchRest stages a post-render patch for what is still planned.
 func (h *hardening) patchRest(ctx context.Context, f hardenFlags, s *stage) error {
 	for i, p := range h.plans {
-		if hook(p.Decision.Workload.Object) && p.Kept == "" {
+		switch o := p.Decision.Workload.Object; {
+		case p.Kept != "":
+		case hook(o):
 			h.plans[i].Kept = "it is a hook of Helm, which Helm 3 does not give to a post-renderer"
+		case h.renamed(o):
+			h.plans[i].Kept = "it has another name in each rendering of the chart, so that no patch finds it: give the chart the value that its name comes from"
 		}
 	}
 	if err := h.judgeEdited(); err != nil {

@@ -23,7 +23,7 @@ func (h *hardening) surround() (err error) {
 		return err
 	}
 	h.accounts, h.egress = slices.DeleteFunc(h.accounts, h.elsewhere), slices.DeleteFunc(h.egress, h.elsewhere)
-	h.input.outcome, err = h.input.decider.Decide(append(slices.Clone(h.input.objects), objectsOf(h.egress)...))
+	h.input.outcome, err = h.decide(h.input.objects, objectsOf(h.egress))
 	return err
 }
 
@@ -31,7 +31,7 @@ func (h *hardening) surround() (err error) {
 // name lines as they will be.
 func (h *hardening) judge(now []*manifest.Object) error {
 	h.accounts = slices.DeleteFunc(h.accounts, h.unused)
-	alone, err := h.input.decider.Decide(now)
+	alone, err := h.decide(now)
 	if err != nil {
 		return err
 	}
@@ -42,18 +42,19 @@ func (h *hardening) judge(now []*manifest.Object) error {
 		return err
 	}
 	h.egress, h.rights = slices.DeleteFunc(h.egress, h.elsewhere), slices.DeleteFunc(h.rights, h.elsewhere)
-	around := append(objectsOf(h.accounts), objectsOf(h.egress)...)
-	h.after, err = h.input.decider.Decide(append(slices.Clone(now), around...))
+	h.after, err = h.decide(now, objectsOf(h.accounts), objectsOf(h.egress))
 	return err
 }
 
 // sets are what is put around the workloads.
-func (h *hardening) sets() []harden.PolicySet { return slices.Concat(h.accounts, h.rights, h.egress) }
+func (h *hardening) sets() []harden.PolicySet {
+	return slices.Concat(h.accounts, h.rights, h.egress, h.left)
+}
 
 // elsewhere reports whether the workload of a set comes out of a unit that stays as
-// it is.
+// it is, or has another name next time.
 func (h *hardening) elsewhere(set harden.PolicySet) bool {
-	return set.Workload.Unit != nil && h.kept(*set.Workload.Unit) != ""
+	return set.Workload.Unit != nil && h.kept(*set.Workload.Unit) != "" || h.renamed != nil && h.renamed(set.Workload)
 }
 
 // unused reports whether the account of a set is nobody's, because its workload

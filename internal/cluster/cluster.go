@@ -194,10 +194,14 @@ func (r *reading) write(o *unstructured.Unstructured) error {
 }
 
 // strip takes away what is not the manifest: what the server and kubectl keep
-// about it, its status, and copies of it.
+// about it, its status, and copies of it. A node keeps the handlers that it has.
 func strip(o *unstructured.Unstructured) {
 	o.SetManagedFields(nil)
+	handlers, _, _ := unstructured.NestedFieldNoCopy(o.Object, "status", "runtimeHandlers")
 	unstructured.RemoveNestedField(o.Object, "status")
+	if handlers != nil && o.GetKind() == "Node" {
+		o.Object["status"] = map[string]any{"runtimeHandlers": handlers}
+	}
 	notes := o.GetAnnotations()
 	delete(notes, "kubectl.kubernetes.io/last-applied-configuration")
 	if len(notes) == 0 {

@@ -13,13 +13,18 @@ import (
 func flatten(objects []*manifest.Object) map[string]string {
 	out := map[string]string{}
 	for _, o := range objects {
-		name := fmt.Sprintf("%s %s", o.Kind, o.Name)
-		if o.Namespace != "" {
-			name += " (" + o.Namespace + ")"
-		}
-		leaves(out, name+"\x00", o.Whole().Value)
+		leaves(out, label(o)+"\x00", o.Whole().Value)
 	}
 	return out
+}
+
+// label is what people call an object.
+func label(o *manifest.Object) string {
+	name := o.Kind + " " + o.Name
+	if o.Namespace != "" {
+		name += " (" + o.Namespace + ")"
+	}
+	return name
 }
 
 func leaves(out map[string]string, at string, v any) {

@@ -8,26 +8,32 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
-	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
 // ErrBudget ends a search for values before all were tried.
 var ErrBudget = errors.New("the budget for rendering is used up")
 
+// ErrRefused says that the chart refuses values, by its schema. What it would render
+// to is there all the same.
+var ErrRefused = errors.New("refused")
+
 // Search finds values of a chart that make wanted changes and nothing else, by
 // trying: what a template does with a value shows when it is rendered.
 type Search struct {
 	// Render renders the chart with more values. ErrBudget ends the search, with what
-	// was found; on another error the values are not taken.
+	// was found; on another error the values are not taken. With ErrRefused come the
+	// objects all the same.
 	Render func(values map[string]any) ([]*manifest.Object, error)
 	// Keys are the keys of the chart's values. A mapping is one of them; of all else
 	// only the kind is known: "list", "empty" (a list without entries) or "scalar".
 	Keys map[string]any
 
+	// Refused are values that would have been taken, each with why it was not.
+	Refused []Refused
+
 	wanted  map[string]string
+	stable  map[string]bool // names of objects that are the same in each rendering
 	base    map[string]string
 	noise   map[string]bool
 	chosen  []Value
@@ -42,16 +48,31 @@ type Value struct {
 	Reaches []string
 }
 
+// Refused is a value that the chart refuses; Reaches is what it alone would.
+type Refused struct {
+	Value
+	effect map[string]string
+	Err    error
+}
+
 // Run returns the values; all is false where the budget ended first. before is the
-// chart as it renders, plans are what is wanted of it.
+// chart as it renders, plans are what is wanted of it. Where its schema refuses the
+// values that it has, with ErrRefused, none is tried.
 func (s *Search) Run(before []*manifest.Object, plans []Plan) (found []Value, all bool, err error) {
 	s.base, s.noise, s.wanted, s.all = flatten(before), map[string]bool{}, map[string]string{}, true
-	again, err := s.Render(nil)
-	if err != nil {
-		return nil, false, err
+	again, refused := s.Render(nil)
+	if refused != nil && !errors.Is(refused, ErrRefused) {
+		return nil, false, refused
 	}
 	for key := range between(s.base, flatten(again)) {
 		s.noise[key] = true // it renders otherwise each time
+	}
+	s.stable = map[string]bool{}
+	for _, o := range again {
+		s.stable[label(o)] = true
+	}
+	if refused != nil {
+		return nil, true, refused
 	}
 	for _, p := range plans {
 		if p.Kept != "" {
@@ -69,33 +90,55 @@ func (s *Search) Run(before []*manifest.Object, plans []Plan) (found []Value, al
 	for i := range s.chosen {
 		s.chosen[i].Reaches = s.reached([]Value{s.chosen[i]})
 	}
+	got, _ := s.try(s.chosen)
+	for i := range s.Refused {
+		r := &s.Refused[i]
+		maps.DeleteFunc(r.effect, func(key, _ string) bool { return got[key] != "" })
+		r.Reaches = places(r.effect)
+	}
+	s.Refused = slices.DeleteFunc(s.Refused, func(r Refused) bool { return len(r.effect) == 0 })
 	return s.chosen, s.all, nil
 }
+
+// Stable reports whether an object has the same name in each rendering: no patch
+// finds another one.
+func (s *Search) Stable(o *manifest.Object) bool { return s.stable[label(o)] }
 
 // take tries values together, and by halves where that does more than is wanted.
 func (s *Search) take(values []Value) {
 	if len(values) == 0 || !s.all {
 		return
 	}
-	now, ok := s.try(append(slices.Clone(s.chosen), values...))
+	now, err := s.effect(append(slices.Clone(s.chosen), values...))
 	switch {
-	case !ok && len(values) > 1:
+	case err != nil && len(values) > 1:
 		s.take(values[:len(values)/2])
 		s.take(values[len(values)/2:])
-	case ok && len(now) > s.changes:
+	case errors.Is(err, ErrRefused):
+		s.Refused = append(s.Refused, Refused{values[0], now, err})
+	case err == nil && len(now) > s.changes:
 		s.chosen, s.changes = append(s.chosen, values...), len(now)
 	}
 }
 
-// try returns what values change, and whether that is wanted all through.
+// try returns what values change, and whether they may be taken.
 func (s *Search) try(values []Value) (map[string]string, bool) {
+	out, err := s.effect(values)
+	return out, err == nil
+}
+
+var errUnwanted = errors.New("it changes more than is wanted")
+
+// effect returns what values change. An error says that they may not be taken;
+// ErrRefused that all that they change is wanted.
+func (s *Search) effect(values []Value) (map[string]string, error) {
 	if len(values) == 0 {
-		return nil, true
+		return nil, nil
 	}
 	objects, err := s.Render(Tree(values))
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrRefused) {
 		s.all = s.all && !errors.Is(err, ErrBudget)
-		return nil, false
+		return nil, err
 	}
 	out := between(s.base, flatten(objects))
 	for key, value := range out {
@@ -103,10 +146,10 @@ func (s *Search) try(values []Value) (map[string]string, bool) {
 		case s.noise[key]:
 			delete(out, key)
 		case !s.want(key, value):
-			return out, false
+			return out, errUnwanted
 		}
 	}
-	return out, true
+	return out, err
 }
 
 // want reports whether an effect is wanted: as it was planned, or said for each
@@ -114,6 +157,9 @@ func (s *Search) try(values []Value) (map[string]string, bool) {
 func (s *Search) want(key, value string) bool {
 	if want, ok := s.wanted[key]; ok {
 		return want == value
+	}
+	if object, field, _ := strings.Cut(key, "\x00"); strings.HasPrefix(object, accountKind) {
+		return s.wantAccount(object, field, value)
 	}
 	for _, list := range []string{".containers[", ".initContainers["} {
 		before, after, ok := strings.Cut(key, list)
@@ -127,8 +173,13 @@ func (s *Search) want(key, value string) bool {
 
 func (s *Search) reached(values []Value) []string {
 	out, _ := s.try(values)
+	return places(out)
+}
+
+// places are the leaves that values reach, as people name them.
+func places(effect map[string]string) []string {
 	var names []string
-	for _, key := range sorted(out) {
+	for _, key := range sorted(effect) {
 		name, field, _ := strings.Cut(key, "\x00")
 		names = append(names, name+": "+strings.TrimPrefix(field, "."))
 	}
@@ -136,9 +187,11 @@ func (s *Search) reached(values []Value) []string {
 }
 
 // together takes a read-only root out again where the folders to write cannot be
-// mounted by values: a program must not be left without them.
+// mounted by values: a program must not be left without them. So with the name of
+// an account that no value makes.
 func (s *Search) together() {
 	got, _ := s.try(s.chosen)
+	without := s.withoutAccounts(got)
 	split := map[string]bool{}
 	for key := range s.wanted {
 		if name, _, _ := strings.Cut(key, "\x00"); ofReadOnly(key) && got[key] == "" {
@@ -148,6 +201,9 @@ func (s *Search) together() {
 	s.chosen = slices.DeleteFunc(s.chosen, func(v Value) bool {
 		one, _ := s.try([]Value{v})
 		for key := range one {
+			if without[key] {
+				return true
+			}
 			if name, _, _ := strings.Cut(key, "\x00"); split[name] && ofReadOnly(key) {
 				return true
 			}
@@ -222,7 +278,7 @@ func about(keys map[string]any) bool {
 
 // ofKey returns what to try for one key, by its name.
 func (s *Search) ofKey(at manifest.Path, key string, kind any) []Value {
-	_, mapping := kind.(map[string]any)
+	keys, mapping := kind.(map[string]any)
 	open := mapping || kind == "scalar" || kind == "absent"
 	switch {
 	case strings.Contains(key, "securitycontext") && open:
@@ -232,7 +288,9 @@ func (s *Search) ofKey(at manifest.Path, key string, kind any) []Value {
 	case strings.HasPrefix(key, "runtimeclass") && !mapping:
 		return s.whole(at, ".runtimeClassName")
 	case strings.HasPrefix(key, "automount") && !mapping:
-		return s.whole(at, ".automountServiceAccountToken")
+		return s.whole(at, tokenField)
+	case strings.Contains(key, "serviceaccount") && mapping:
+		return s.ofAccount(at, keys)
 	case strings.Contains(key, "volumemounts") && (kind == "empty" || kind == "absent"):
 		return s.entries(at, ".volumeMounts[")
 	case strings.Contains(key, "volumes") && (kind == "empty" || kind == "absent"):
@@ -305,58 +363,4 @@ func decoded(text string) any {
 		return nil
 	}
 	return v
-}
-
-// Tree returns values as a chart takes them.
-func Tree(values []Value) map[string]any {
-	var root any
-	for _, v := range values {
-		root = planted(root, v.Path, v.Value)
-	}
-	m, _ := root.(map[string]any)
-	return m
-}
-
-func planted(root any, path manifest.Path, value any) any {
-	if len(path) == 0 {
-		return value
-	}
-	m, _ := root.(map[string]any)
-	if m = maps.Clone(m); m == nil {
-		m = map[string]any{}
-	}
-	key, _ := path[0].(string)
-	m[key] = planted(m[key], path[1:], value)
-	return m
-}
-
-// ValuesFile writes values as a file for a chart, each with what it reaches.
-func ValuesFile(said []string, values []Value) ([]byte, error) {
-	root := &yaml.Node{}
-	if err := root.Encode(Tree(values)); err != nil {
-		return nil, err
-	}
-	for _, v := range values {
-		node, key := root, root
-		for _, seg := range v.Path {
-			for i := 0; i+1 < len(node.Content); i += 2 {
-				if node.Content[i].Value == seg {
-					key, node = node.Content[i], node.Content[i+1]
-					break
-				}
-			}
-		}
-		for _, r := range v.Reaches {
-			key.HeadComment = strings.TrimSpace(key.HeadComment + "\n" + report.Plain(r))
-		}
-	}
-	body, err := encode(root)
-	if err != nil {
-		return nil, err
-	}
-	var head strings.Builder
-	for _, line := range said {
-		head.WriteString("# " + report.Plain(line) + "\n")
-	}
-	return Mark(append([]byte(head.String()), body...)), nil
 }

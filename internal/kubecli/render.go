@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,7 @@ Exit code: 0, or 2 where nothing could be written.`,
 	cmd.Flags().StringArrayVar(&f.values.Files, "values", nil, "file with values for the chart (repeatable)")
 	cmd.Flags().StringArrayVar(&f.values.Set, "set", nil, "a value for the chart, KEY=VALUE (repeatable)")
 	cmd.Flags().StringVar(&f.values.Release, "release", "", "release that the chart is rendered for")
+	cmd.Flags().BoolVar(&f.values.Schema, "schema", false, "hold the values against the chart's schema, without the network")
 	cmd.Flags().BoolVar(&f.remote, "kustomize-remote", false, "let a kustomization have resources from the network")
 	cmd.Flags().BoolVar(&f.any, "kustomize-any-file", false, "let a kustomization have files from outside of its folder")
 	cmd.Flags().Int64Var(&f.memory, "memory", 1<<30, "bytes of memory, past which it ends")
@@ -77,7 +79,11 @@ func (f renderFlags) run(ctx context.Context, s Streams, form, path string) erro
 		files, err = render.Kustomization(path, f.any)
 	}
 	if err != nil {
-		err = w.Problem(kubewire.Problem{File: path, Reason: err.Error(), Hint: render.Hint(err)})
+		file := path
+		if _, ok := errors.AsType[*render.SchemaError](err); ok {
+			file = filepath.Join(path, render.SchemaFile)
+		}
+		err = w.Problem(kubewire.Problem{File: file, Reason: err.Error(), Hint: render.Hint(err)})
 	}
 	for _, file := range files {
 		err = errors.Join(err, w.Manifest(file.Name, file.Text))

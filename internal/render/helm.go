@@ -27,13 +27,16 @@ type Values struct {
 	Set   []string // --set: KEY=VALUE, over the files
 	// Release is the release that the chart is rendered for; "" is Helm's default.
 	Release string
+	// Schema holds the values against the schemas of the chart.
+	Schema bool
 }
 
 const releaseName, releaseNamespace = "release-name", "default" // as `helm template` has them
 
 // Chart renders a chart, a folder or a .tgz, with the values. Templates cannot
 // look anything up in a cluster or a DNS. Names of files begin with the chart's
-// path, so that they are where a person finds the template.
+// path, so that they are where a person finds the template. A *SchemaError comes
+// with the files.
 func Chart(ctx context.Context, dir string, v Values) ([]File, error) {
 	given, err := v.read()
 	if err != nil {
@@ -51,7 +54,7 @@ func Chart(ctx context.Context, dir string, v Values) ([]File, error) {
 		return nil, hinted{fmt.Errorf("values for the chart's dependencies: %w", err), "check --values and --set"}
 	}
 	options := common.ReleaseOptions{Name: cmp.Or(v.Release, releaseName), Namespace: releaseNamespace, Revision: 1, IsInstall: true}
-	// A schema may refer to others by URL; whether values fit is Helm's business.
+	// A schema may refer to others by URL, which Helm would fetch.
 	values, err := util.ToRenderValuesWithSchemaValidation(c, given, options, nil, true)
 	if err != nil {
 		return nil, hinted{fmt.Errorf("values for the chart: %w", err), "check --values and --set"}
@@ -59,6 +62,13 @@ func Chart(ctx context.Context, dir string, v Values) ([]File, error) {
 	rendered, err := engine.Engine{}.RenderWithContext(ctx, c, values)
 	if err != nil {
 		return nil, hinted{fmt.Errorf("rendering the chart: %w", err), "give the values that it needs with --values FILE or --set KEY=VALUE"}
+	}
+	if v.Schema {
+		all, err := values.Table("Values")
+		if err != nil {
+			return nil, err
+		}
+		return files(dir, rendered), held(c, all.AsMap())
 	}
 	return files(dir, rendered), nil
 }
