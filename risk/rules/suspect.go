@@ -42,7 +42,7 @@ func Suspect(c *Catalogue, rs []*Rule) string {
 	texts := func(each string, most int, pattern string) string {
 		expr := fmt.Sprintf("ts.map(t, t.size()).sum() > %d", most)
 		if pattern != "" {
-			expr += " || ts.exists(t, t.matches(" + quote(pattern) + "))"
+			expr += " || ts.join(' ').matches(" + quote(pattern) + ")" // once: the length of the pattern costs too
 		}
 		return "[cs.map(c, " + each + ")].exists(ts, " + expr + ")"
 	}
