@@ -41,16 +41,42 @@ func baselines(all []set) []set {
 	return out
 }
 
-// baseline is the policy that holds LLM workloads to the five controls, to Pod
-// Security restricted and to no token. The controls come first: only where one
-// is missing is it asked whether the pod is an LLM workload at all. concerned:
-// with the condition that leaves out pods that cannot be one.
+// shared reports whether a policy for pods of the set can do for the baseline too:
+// what is known of a pod is then worked out once for both.
+func (s *set) shared(parts []set) bool {
+	return slices.ContainsFunc(parts, func(part set) bool {
+		return part.mode == s.mode && slices.Equal(part.policies, s.policies)
+	})
+}
+
+// baseline is the policy that holds LLM workloads to the baseline, where the one
+// for their boundary does something else. concerned: with the condition that leaves
+// out pods that cannot be one.
 func (s *set) baseline(c *rules.Catalogue, concerned bool) (*admissionv1.ValidatingAdmissionPolicy, error) {
 	var v variables
 	v.evidence(s, c, concerned)
 	v.inForce(s)
-	v.add("llm", s.strictest(s, classOf)+" > 0")
+	validations, err := s.controls(c, &v)
+	if err != nil {
+		return nil, err
+	}
 	p := s.validating("bulkhead-baseline")
+	p.Spec.Validations = validations
+	p.Spec.MatchConstraints = s.scope(podRules())
+	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), changedCondition())
+	if concerned {
+		p.Spec.MatchConditions = append(p.Spec.MatchConditions, concern(s.llm(c))...)
+	}
+	p.Spec.Variables = v
+	return p, nil
+}
+
+// controls are the five controls, Pod Security restricted and no token, with what
+// they need added to v. They come first: only where one is missing is it asked
+// whether the pod is an LLM workload at all.
+func (s *set) controls(c *rules.Catalogue, v *variables) ([]admissionv1.Validation, error) {
+	v.add("llm", s.strictest(s, classOf)+" > 0")
+	var out []admissionv1.Validation
 	add := func(control v1alpha1.Control, broken, message string) {
 		name := camel(string(control))
 		v.add(name, broken)
@@ -58,7 +84,7 @@ func (s *set) baseline(c *rules.Catalogue, concerned bool) (*admissionv1.Validat
 		if waived, ok := s.waived(control); ok {
 			expr += " || (" + waived + ")"
 		}
-		p.Spec.Validations = append(p.Spec.Validations, forbidden(expr, message))
+		out = append(out, forbidden(expr, message))
 	}
 	for _, control := range v1alpha1.Controls() {
 		switch control {
@@ -79,13 +105,7 @@ func (s *set) baseline(c *rules.Catalogue, concerned bool) (*admissionv1.Validat
 			add(control, r.Expression(), quote("an LLM workload lacks "+r.Control+": "+r.Fix+" (bulkhead harden writes it)"))
 		}
 	}
-	p.Spec.MatchConstraints = s.scope(podRules())
-	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), changedCondition())
-	if concerned {
-		p.Spec.MatchConditions = append(p.Spec.MatchConditions, concern(s.llm(c))...)
-	}
-	p.Spec.Variables = v
-	return p, nil
+	return out, nil
 }
 
 // legacyToken is how the token Secrets are named that a control plane once made

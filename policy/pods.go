@@ -15,8 +15,9 @@ import (
 )
 
 // pods is the policy that holds every pod to its boundary, whatever made it, in
-// namespaces that have a floor or in those that have none.
-func (s *set) pods(c *rules.Catalogue, floor bool) *admissionv1.ValidatingAdmissionPolicy {
+// namespaces that have a floor or in those that have none; and to the baseline, if
+// that is asked for.
+func (s *set) pods(c *rules.Catalogue, floor, baseline bool) (*admissionv1.ValidatingAdmissionPolicy, error) {
 	var v variables
 	v.evidence(s, c, !floor)
 	v.requirement(s, true)
@@ -29,12 +30,19 @@ func (s *set) pods(c *rules.Catalogue, floor bool) *admissionv1.ValidatingAdmiss
 	if !floor {
 		p.Spec.MatchConditions = append(p.Spec.MatchConditions, s.concerned(c)...)
 	}
-	p.Spec.Variables = v
 	p.Spec.Validations = []admissionv1.Validation{s.labelValidation(), s.boundaryValidation(excepted)}
 	if confined {
 		p.Spec.Validations = append(p.Spec.Validations, s.egressValidations()...)
 	}
-	return p
+	if baseline {
+		controls, err := s.controls(c, &v)
+		if err != nil {
+			return nil, err
+		}
+		p.Spec.Validations = append(p.Spec.Validations, controls...)
+	}
+	p.Spec.Variables = v
+	return p, nil
 }
 
 // labelValidation: what a pod declares is a class.

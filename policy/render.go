@@ -44,10 +44,14 @@ func Render(in Input) ([]Object, error) {
 	if all[0].mode == v1alpha1.Enforce && !in.Static {
 		out = append(out, all[0].breakGlass()...)
 	}
+	parts := baselines(all)
 	for i := range all {
 		s := &all[i]
 		for _, floor := range []bool{false, true} {
-			pods := s.pods(c, floor)
+			pods, err := s.pods(c, floor, s.shared(parts))
+			if err != nil {
+				return nil, err
+			}
 			out = append(out, pods, s.binding(pods, s.actions()...))
 		}
 		templates := s.templates(c)
@@ -64,16 +68,19 @@ func Render(in Input) ([]Object, error) {
 			out = append(out, below, all[i].binding(below, admissionv1.Warn, admissionv1.Audit))
 		}
 	}
-	for _, s := range baselines(all) {
-		baseline, err := s.baseline(c, true)
-		if err != nil {
-			return nil, err
+	for _, s := range parts {
+		if !slices.ContainsFunc(all, func(o set) bool { return o.shared([]set{s}) }) {
+			baseline, err := s.baseline(c, true)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, baseline, s.binding(baseline, s.actions()...))
 		}
 		templates, err := s.baselineTemplates(c)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, baseline, s.binding(baseline, s.actions()...), templates, s.binding(templates, s.actions()...))
+		out = append(out, templates, s.binding(templates, s.actions()...))
 	}
 	out = append(out, guards(all)...)
 	for _, namespace := range Namespaces(in) {
