@@ -80,9 +80,6 @@ func (s *Server) launch(req *agentapi.StartRequest) (*process, error) {
 		return nil, startError(req.Process.Cmd, err)
 	}
 	p.pid = pid
-	// The kernel ends a command for memory before it ends the agent, and with
-	// it the sandbox. A command can undo this only with privilege.
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0)
 	s.add(p)
 	go s.follow(p, ended, outputs)
 	return p, nil
@@ -115,20 +112,45 @@ func (p *process) open(req *agentapi.StartRequest) (files []*os.File, outputs []
 		return []*os.File{tty, second, third},
 			[]output{{ptm, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{PTY: b} }}}, nil
 	}
-	var pipes [3][2]*os.File
-	for i := range pipes {
-		if pipes[i][0], pipes[i][1], err = os.Pipe(); err != nil {
-			return nil, nil, fmt.Errorf("opening pipes: %w", err)
-		}
+	stdin, in, err := pipe(1)
+	stdout, out, err1 := pipe(0)
+	stderr, errs, err2 := pipe(0)
+	if err := errors.Join(err, err1, err2); err != nil {
+		return nil, nil, fmt.Errorf("opening pipes: %w", err)
 	}
-	p.stdin = pipes[0][1]
+	p.stdin = in
 	if req.Stdin != nil && !*req.Stdin {
 		p.closeStdin()
 	}
-	return []*os.File{pipes[0][0], pipes[1][1], pipes[2][1]}, []output{
-		{pipes[1][0], func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stdout: b} }},
-		{pipes[2][0], func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stderr: b} }},
+	return []*os.File{stdin, out, errs}, []output{
+		{stdout, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stdout: b} }},
+		{stderr, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stderr: b} }},
 	}, nil
+}
+
+// pipe makes a pipe of which the agent keeps one end, 0 to read or 1 to write.
+// Only that end waits without a thread: os.Pipe makes both so, and each end's
+// way there and back costs system calls at every start of a process.
+func pipe(kept int) (r, w *os.File, err error) {
+	var fds [2]int
+	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	if err := syscall.SetNonblock(fds[kept], true); err != nil {
+		return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), syscall.Close(fds[0]), syscall.Close(fds[1]))
+	}
+	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
+}
+
+// endFirst has the kernel end a command for memory before it ends the agent,
+// and with it the sandbox.
+func endFirst(pid int) {
+	fd, err := syscall.Open(fmt.Sprintf("/proc/%d/oom_score_adj", pid), syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return // it ended, or the sandbox's kernel has no such thing
+	}
+	_, _ = syscall.Write(fd, []byte("1000"))
+	_ = syscall.Close(fd)
 }
 
 func dup(f *os.File) (*os.File, error) {
@@ -143,6 +165,7 @@ func dup(f *os.File) (*os.File, error) {
 // follow turns output and end into events. The end comes after all output.
 func (s *Server) follow(p *process, ended <-chan syscall.WaitStatus, outputs []output) {
 	defer close(p.events)
+	endFirst(p.pid)
 	var readers sync.WaitGroup
 	for _, o := range outputs {
 		readers.Go(func() { p.pump(o) })
