@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 export GOFLAGS := -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build deps test race lint fmt generate check demo bench bench-output bench-scan bench-admission cluster-api-up cluster-api-down fuzz dist dist-verify clean
+.PHONY: help build deps test race lint fmt generate check demo bench bench-output bench-scan bench-admission post-render cluster-api-up cluster-api-down fuzz dist dist-verify clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench-output: build ## host memory over 10 GiB of a guest's output
 bench-scan: build ## scan rate, memory and start-up of `check`, interleaved with kube-score
 	cd test/scan && $(GO) build -trimpath -o $(BIN)/ github.com/zegl/kube-score/cmd/kube-score
 	KUBE_SCORE=$(BIN)/kube-score BULKHEAD_BIN=$(BIN) $(GO) test -run '^$$' -bench Scan -benchtime=5x ./internal/bench
+
+post-render: build ## give what harden writes for a chart to real Helm 3 and 4, which are built once: many minutes
+	test/helm/post-render.sh
 
 bench-admission: ## what policies add to the creation of a pod, interleaved with webhooks that do nothing
 	cd test/cluster && $(GO) run ./cmd/bench-admission
