@@ -24,13 +24,14 @@ const (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Namespaced,path=breakglasses,categories=bulkhead
-// +kubebuilder:printcolumn:name="Expires",type=date,JSONPath=`.spec.expires`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expires`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.spec.reason`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name == 'break-glass'",message="it is named break-glass: a namespace has one"
 type BreakGlass struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
+	// Spec is why, and until when.
 	Spec BreakGlassSpec `json:"spec"`
 }
 

@@ -24,7 +24,9 @@ type IsolationPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   IsolationPolicySpec   `json:"spec"`
+	// Spec is what an administrator writes.
+	Spec IsolationPolicySpec `json:"spec"`
+	// Status is what became of it.
 	Status IsolationPolicyStatus `json:"status,omitzero"`
 }
 
@@ -85,6 +87,7 @@ const NodeDefault = "NodeDefault"
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Enforce' || (has(self.namespaces) && ((has(self.namespaces.include) && self.namespaces.include.size() > 0 && !self.namespaces.include.exists(p, 'kube-system'.matches('^' + p.replace('*', '.*') + '$'))) || (has(self.namespaces.exclude) && self.namespaces.exclude.exists(p, 'kube-system'.matches('^' + p.replace('*', '.*') + '$')))))",message="mode Enforce with kube-system in scope could lock everybody out of the cluster: add kube-system to spec.namespaces.exclude",fieldPath=".namespaces"
 // +kubebuilder:validation:XValidation:rule="!has(self.routes) || self.routes.all(r, r.riskClass == 'inference' || has(r.waiver) || r.runtimeClasses.all(n, n != 'NodeDefault' && has(self.runtimeClasses) && self.runtimeClasses.exists(c, c.name == n && !(c.runtime in ['runc', 'crun', 'sysbox', 'nvidia', 'wasm', 'urunc', 'runhcs']))))",message="a route of retrieval, tool-calling or code-execution to shared-kernel needs a waiver with owner, reason and expires",fieldPath=".routes"
 // +kubebuilder:validation:XValidation:rule="!has(self.routes) || self.routes.all(r, !(r.riskClass in ['tool-calling', 'code-execution']) || has(r.waiver) || r.runtimeClasses.all(n, has(self.runtimeClasses) && self.runtimeClasses.exists(c, c.name == n && c.runtime != 'gvisor')))",message="a route of tool-calling or code-execution to user-kernel needs a waiver with owner, reason and expires",fieldPath=".routes"
+// +kubebuilder:validation:XValidation:rule="self.undeclared.floor == 'shared-kernel' || (has(self.runtimeClasses) && self.runtimeClasses.exists(c, !(c.runtime in ['runc', 'crun', 'sysbox', 'nvidia', 'wasm', 'urunc', 'runhcs']) && (self.undeclared.floor == 'user-kernel' || c.runtime != 'gvisor')))",message="no RuntimeClass of spec.runtimeClasses gives the floor: every pod would be denied",fieldPath=".undeclared.floor"
 type IsolationPolicySpec struct {
 	// Mode is what is done about a pod that the policy does not allow: Audit
 	// writes it to the audit log, Warn also warns who creates it, Enforce denies
@@ -202,6 +205,7 @@ type Undeclared struct {
 
 // Exempt lists what the floor does not hold for.
 type Exempt struct {
+	// Namespaces are names; `*` stands for any characters.
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Namespaces []NamespacePattern `json:"namespaces,omitempty"`
@@ -258,6 +262,7 @@ func (c RuntimeClass) Managed() bool { return c.Manage == nil || *c.Manage }
 //
 // +kubebuilder:validation:XValidation:rule="self.runtimeClasses.filter(n, n == 'NodeDefault').size() <= 1",message="NodeDefault is there twice",fieldPath=".runtimeClasses"
 type Route struct {
+	// RiskClass is that of the pods.
 	RiskClass RiskClass `json:"riskClass"`
 	// RuntimeClasses are names of spec.runtimeClasses, best first, or NodeDefault.
 	// +kubebuilder:validation:MinItems=1
@@ -272,10 +277,12 @@ type Route struct {
 
 // Egress is where pods of some classes may send packets.
 type Egress struct {
+	// RiskClasses are those of the pods.
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4
 	RiskClasses []RiskClass `json:"riskClasses"`
+	// Peers are where they may send packets, beside DNS; none is nowhere.
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Peers []Peer `json:"peers,omitempty"`
@@ -287,9 +294,11 @@ type Peer struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace"`
+	// Port of the peer's pods.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	Port int32 `json:"port"`
+	// Protocol is TCP or UDP.
 	// +kubebuilder:validation:Enum=TCP;UDP
 	// +kubebuilder:default=TCP
 	// +optional
@@ -314,78 +323,9 @@ type Tokens struct {
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
 }
 
-// Responsibility is who answers for an exception, and until when.
-type Responsibility struct {
-	// Owner is the team or person who answers for it.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	Owner string `json:"owner"`
-	// Ticket is where it is followed up.
-	// +kubebuilder:validation:MaxLength=253
-	// +optional
-	Ticket string `json:"ticket,omitempty"`
-	// Reason is why.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=1024
-	Reason string `json:"reason"`
-	// Expires is the last day (UTC) on which it holds, as 2027-06-30.
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
-	// +kubebuilder:validation:Format=date
-	Expires string `json:"expires"`
-}
-
-// Waiver accepts less for some pods, until a day. It holds only when a pod is
-// created, and only where all of the pod's containers are named.
-type Waiver struct {
-	Responsibility `json:",inline"`
-
-	// Namespace is the one that the pods are in.
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
-	// +kubebuilder:validation:MaxLength=63
-	Namespace string `json:"namespace"`
-	// Selector are labels that the pods have.
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=16
-	Selector map[string]string `json:"selector"`
-	// Containers are the names of all containers that the pods may have.
-	// +listType=set
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MaxLength=63
-	Containers []string `json:"containers"`
-	// Allows is what is accepted.
-	Allows Allowance `json:"allows"`
-}
-
-// Allowance is what a waiver accepts.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.boundary) || has(self.controls)",message="boundary or controls is needed: a waiver of nothing is a mistake"
-type Allowance struct {
-	// Boundary is the weakest that is accepted, whatever class and floor say.
-	// +optional
-	Boundary Boundary `json:"boundary,omitempty"`
-	// Controls of the baseline that the pods may lack.
-	// +listType=set
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=7
-	// +optional
-	Controls []Control `json:"controls,omitempty"`
-}
-
-// Control is a part of the baseline.
-//
-// +kubebuilder:validation:Enum=run-as-non-root;seccomp-default;no-privilege-escalation;read-only-root;drop-all-capabilities;restricted;tokens
-type Control string
-
-const (
-	// Restricted is Pod Security restricted, beyond the five controls.
-	Restricted Control = "restricted"
-	// NoTokens is the rule that no ServiceAccount token is mounted.
-	NoTokens Control = "tokens"
-)
-
 // IsolationPolicyStatus is what a controller reports.
 type IsolationPolicyStatus struct {
+	// Conditions say how far the policy is in force.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

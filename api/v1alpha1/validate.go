@@ -195,6 +195,9 @@ func (p NamespacePattern) Match(name string) bool {
 func (v *validator) undeclared(at *field.Path, u Undeclared) {
 	oneOf(v, at.Child("mode"), u.Mode, Evidence, FloorOnly)
 	oneOf(v, at.Child("floor"), u.Floor, boundaryNames()...)
+	if b, err := boundary.Parse(string(u.Floor)); err == nil && !v.policy.Spec.canGive(b) {
+		v.add(field.Forbidden(at.Child("floor"), fmt.Sprintf("no RuntimeClass of spec.runtimeClasses gives %s: every pod would be denied", b)))
+	}
 	exempt := at.Child("exempt")
 	v.patterns(exempt.Child("namespaces"), u.Exempt.Namespaces, maxList)
 	v.tooMany(exempt.Child("images"), len(u.Exempt.Images), maxList)
@@ -241,6 +244,14 @@ func (s *IsolationPolicySpec) Gives(name string) (boundary.Boundary, bool) {
 		}
 	}
 	return 0, false
+}
+
+// canGive reports whether pods can get a boundary at all.
+func (s *IsolationPolicySpec) canGive(b boundary.Boundary) bool {
+	return b == boundary.SharedKernel || slices.ContainsFunc(s.RuntimeClasses, func(c RuntimeClass) bool {
+		given, _ := boundary.Runtime(c.Runtime).Boundary()
+		return given >= b
+	})
 }
 
 func (v *validator) routes(at *field.Path) {

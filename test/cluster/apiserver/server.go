@@ -203,6 +203,11 @@ func (s *Server) StartControllers() error {
 		"--concurrent-deployment-syncs=2", "--kube-api-qps=200", "--kube-api-burst=400")
 }
 
+// Kubectl is the command kubectl with arguments, as the administrator.
+func (s *Server) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, s.bin.path("kubectl"), append([]string{"--kubeconfig", s.Kubeconfig()}, args...)...)
+}
+
 // Stop ends every program and waits for them. The folder stays.
 func (s *Server) Stop() error {
 	for i := len(s.procs) - 1; i >= 0; i-- {

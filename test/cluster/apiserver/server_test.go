@@ -3,7 +3,6 @@ package apiserver
 import (
 	"context"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,7 @@ import (
 // kubectl runs it as the administrator and returns what it printed.
 func kubectl(t *testing.T, s *Server, stdin string, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), s.bin.path("kubectl"), append([]string{"--kubeconfig", s.Kubeconfig()}, args...)...)
+	cmd := s.Kubectl(t.Context(), args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

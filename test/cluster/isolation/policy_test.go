@@ -168,6 +168,7 @@ func (c *cluster) try(ctx context.Context, o *unstructured.Unstructured) (*unstr
 func TestDefaultPolicy(t *testing.T) {
 	c := start(t)
 	t.Run("schema", c.schemaRefuses)
+	t.Run("kubectl", c.explained)
 	old := c.oldPod(t)
 	overhead := managedClasses()
 	overhead[2].(map[string]any)["overhead"] = map[string]any{"podFixed": map[string]any{"memory": "160Mi"}}
