@@ -23,8 +23,9 @@ import (
 
 // BenchmarkTimeToFirstByte times `echo x` from nothing to its first byte: as a
 // plain process, in a container of runc, through gVisor's own command line,
-// through `bulkhead run`, and in a sandbox that is already warm. It prints the
-// table of docs/performance.md. -benchtime=40x sets the rounds.
+// through `bulkhead run` with the host's toolchain and with an EROFS image, as a
+// second container of a sandbox and as a command in one. It prints the table of
+// docs/performance.md, and idle sandboxes' memory. -benchtime=40x sets the rounds.
 func BenchmarkTimeToFirstByte(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("the runc and runsc baselines need root")
@@ -38,14 +39,19 @@ func BenchmarkTimeToFirstByte(b *testing.B) {
 	if err := oci.WriteBundle(bundle, spec, oci.Runtime{}); err != nil {
 		b.Fatal(err)
 	}
+	b.Setenv("XDG_CACHE_HOME", b.TempDir())
+	layout := echoImage(b)
+	memory := idleMemory(b, root, layout)
 	runc, runsc, state := testbin.Installed(b, "runc"), testbin.Path(b, "bulkhead-runsc"), b.TempDir()
-	warm := warmSandbox(b, root)
+	warm, second := warmSandbox(b, root), secondContainer(b, spec)
 	cases := []Case{
 		process("plain process", "/usr/bin/echo", "x"),
 		process("runc run", runc, "--root", filepath.Join(state, "runc"), "run", "--bundle", bundle, "first-byte"),
 		process("runsc run", runsc, "--root", filepath.Join(state, "runsc"), "--network=none", "--overlay2=none", "--gofer-network-namespace=new",
 			"run", "--bundle", bundle, "first-byte"),
 		process("bulkhead run", testbin.Path(b, "bulkhead"), "run", "--", "echo", "x"),
+		process("bulkhead run, EROFS image", testbin.Path(b, "bulkhead"), "run", "--image", "oci:"+layout, "--", "/usr/bin/echo", "x"),
+		{"second container in a sandbox, by runsc", second},
 		{"exec in a warm sandbox", func(ctx context.Context) (time.Duration, error) { return execOnce(ctx, warm) }},
 	}
 	series, err := Interleave(b.Context(), b.N, cases)
@@ -62,7 +68,7 @@ func BenchmarkTimeToFirstByte(b *testing.B) {
 		b.ReportMetric(s.Ratio(baseline), fmt.Sprintf("ratio-%d", n))
 	}
 	if b.N > 1 {
-		fmt.Printf("\n%d rounds, interleaved\n\n%s\n", b.N, Markdown(series, "runc run"))
+		fmt.Printf("\n%d rounds, interleaved\n\n%s\n%s\n", b.N, Markdown(series, "runc run"), memory)
 	}
 }
 

@@ -1,0 +1,188 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
+	"github.com/bulkhead-dev/bulkhead/engine/oci"
+	"github.com/bulkhead-dev/bulkhead/image"
+	"github.com/bulkhead-dev/bulkhead/image/imagetest"
+	"github.com/bulkhead-dev/bulkhead/internal/agent"
+	"github.com/bulkhead-dev/bulkhead/internal/testbin"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
+)
+
+// echoImage writes an image with the host's echo and sleep, and what they load,
+// so that an image and the host's toolchain start the same program.
+func echoImage(b *testing.B) string {
+	b.Helper()
+	testbin.Installed(b, "mkfs.erofs")
+	var entries []imagetest.Entry
+	seen := map[string]bool{}
+	for _, program := range []string{"/usr/bin/echo", "/usr/bin/sleep"} {
+		loaded, err := exec.CommandContext(b.Context(), "ldd", program).Output()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, name := range append(strings.Fields(string(loaded)), program) {
+			if !filepath.IsAbs(name) || seen[name] {
+				continue
+			}
+			seen[name] = true
+			content, err := os.ReadFile(name)
+			if err != nil {
+				b.Fatal(err)
+			}
+			file := imagetest.File(name[1:], string(content))
+			file.Mode = 0o755
+			entries = append(entries, file)
+		}
+	}
+	dir := filepath.Join(b.TempDir(), "layout")
+	imagetest.Image{Layers: [][]byte{imagetest.Layer(b, entries...)}}.WriteLayout(b, dir, "")
+	return dir
+}
+
+// idleMemory boots a sandbox of each kind, alone, and says what it holds when
+// nothing runs in it but the guest agent.
+func idleMemory(b *testing.B, root sandbox.Root, layout string) string {
+	b.Helper()
+	ref, err := image.ParseReference("oci:" + layout)
+	if err != nil {
+		b.Fatal(err)
+	}
+	unpacked, err := image.NewStore(b.TempDir(), testbin.Path(b, "bulkhead-guest")).Open(b.Context(), ref, image.OpenOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer unpacked.Close()
+	if unpacked.Root.EROFS == "" {
+		b.Fatal("the image has no EROFS root")
+	}
+	var out strings.Builder
+	fmt.Fprint(&out, "| idle sandbox | memory (PSS) | of it files, gVisor's program | a second container, more | of it files |\n|---|---:|---:|---:|---:|\n")
+	for _, kind := range []struct {
+		name string
+		root sandbox.Root
+	}{{"host toolchain", root}, {"EROFS image", unpacked.Root}} {
+		idle, second := idleOnce(b, kind.root)
+		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", kind.name, mib(idle.all), mib(idle.files), mib(second.all-idle.all), mib(second.files-idle.files))
+	}
+	return out.String()
+}
+
+// idleOnce returns the memory of an idle sandbox, and of the same one with a
+// second, idle container.
+func idleOnce(b *testing.B, root sandbox.Root) (idle, second pss) {
+	b.Helper()
+	state := b.TempDir()
+	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: state})
+	spec := sandbox.Spec{ID: "idle", Root: root, Agent: []string{image.AgentPath}, User: image.User()}
+	box, err := engine.Boot(b.Context(), spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = box.Close(context.Background()) }()
+	client, err := agent.NewClient(box.Stream())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := client.Identity(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	idle = settled(b, state)
+	spec.Agent = []string{"/usr/bin/sleep", "600"}
+	cmd := joined(b, filepath.Join(state, "gvisor-idle", "state"), spec, "second", "--detach")
+	// No pipe: the container would hold it open.
+	if err := cmd.Run(); err != nil {
+		b.Fatalf("a second container: %v", err)
+	}
+	return idle, settled(b, state)
+}
+
+// pss are proportional set sizes in bytes: pages that several processes share
+// are counted once.
+type pss struct {
+	all, files int64
+}
+
+func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
+// settled returns, after a moment, the memory of all processes that name the
+// folder state: those of a detached container are nobody's descendants.
+func settled(b *testing.B, state string) pss {
+	b.Helper()
+	time.Sleep(2 * time.Second)
+	var sum pss
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range lines {
+		if line, err := os.ReadFile(name); err != nil || !strings.Contains(string(line), state) {
+			continue
+		}
+		rollup, err := os.ReadFile(filepath.Join(filepath.Dir(name), "smaps_rollup"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for line := range strings.Lines(string(rollup)) {
+			var kib int64
+			if n, _ := fmt.Sscanf(line, "Pss: %d kB", &kib); n == 1 {
+				sum.all += kib << 10
+			}
+			if n, _ := fmt.Sscanf(line, "Pss_File: %d kB", &kib); n == 1 {
+				sum.files += kib << 10
+			}
+		}
+	}
+	return sum
+}
+
+// joined is the command that runs spec as another container of the sandbox
+// whose gVisor state is in the folder state.
+func joined(b *testing.B, state string, spec sandbox.Spec, id string, flags ...string) *exec.Cmd {
+	b.Helper()
+	config := oci.Spec(spec, oci.Runtime{OwnKernel: true, EROFS: true})
+	if config.Annotations == nil {
+		config.Annotations = map[string]string{}
+	}
+	config.Annotations["io.kubernetes.cri.container-type"] = "container"
+	config.Annotations["io.kubernetes.cri.sandbox-id"] = strings.TrimPrefix(filepath.Base(filepath.Dir(state)), "gvisor-")
+	text, err := json.Marshal(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	bundle := b.TempDir()
+	if err := os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	args := append([]string{"--root", state, "--network=none", "--overlay2=none", "--gofer-network-namespace=new", "--host-uds=none", "--ignore-cgroups", "run", "--bundle", bundle}, flags...)
+	return exec.CommandContext(b.Context(), testbin.Path(b, "bulkhead-runsc"), append(args, id)...)
+}
+
+// secondContainer times spec as another container of a sandbox that goes on,
+// through gVisor's command line: Bulkhead itself has one container a sandbox.
+func secondContainer(b *testing.B, spec sandbox.Spec) func(context.Context) (time.Duration, error) {
+	b.Helper()
+	state := b.TempDir()
+	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: state})
+	box, err := engine.Boot(b.Context(), sandbox.Spec{ID: "shared", Root: spec.Root, Agent: []string{image.AgentPath}, User: image.User()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = box.Close(context.Background()) })
+	round := 0
+	return func(ctx context.Context) (time.Duration, error) {
+		round++
+		cmd := joined(b, filepath.Join(state, "gvisor-shared", "state"), spec, fmt.Sprintf("second-%d", round))
+		return process("", cmd.Path, cmd.Args[1:]...).Once(ctx)
+	}
+}
