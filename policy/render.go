@@ -64,6 +64,8 @@ func Render(in Input) ([]Object, error) {
 		}
 	}
 	for i := range all {
+		spawners := all[i].spawners(c)
+		out = append(out, spawners, all[i].binding(spawners, all[i].notice()...))
 		if below := all[i].belowRoute(c); below != nil {
 			out = append(out, below, all[i].binding(below, admissionv1.Warn, admissionv1.Audit))
 		}

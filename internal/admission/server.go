@@ -5,6 +5,8 @@ package admission
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/google/cel-go/cel"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -52,7 +54,7 @@ func New(objects []policy.Object) (*Server, error) {
 		var err error
 		switch o := o.(type) {
 		case *admissionv1.ValidatingAdmissionPolicy:
-			if !judges(o.Spec.MatchConstraints) {
+			if !judges(o.Spec.MatchConstraints) || asksForRights(o) {
 				continue
 			}
 			c, err = newValidating(o)
@@ -69,6 +71,11 @@ func New(objects []policy.Object) (*Server, error) {
 		c.actions = actions[c.name]
 	}
 	return s, nil
+}
+
+// asksForRights: RBAC is not here. What goes by it and is about pods only warns.
+func asksForRights(p *admissionv1.ValidatingAdmissionPolicy) bool {
+	return slices.ContainsFunc(p.Spec.Validations, func(v admissionv1.Validation) bool { return strings.Contains(v.Expression, "authorizer.") })
 }
 
 func newValidating(p *admissionv1.ValidatingAdmissionPolicy) (*compiled, error) {

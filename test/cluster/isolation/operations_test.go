@@ -32,12 +32,14 @@ func TestOperations(t *testing.T) {
 	c.install(t, team, readPolicy(t, map[string]any{"spec.namespaces.exclude": []any{"kube-system", "warned", "audited"}}),
 		readPolicy(t, only("warned", "Warn")), readPolicy(t, only("audited", "Audit")))
 
+	c.applyAll(t, spawning)
 	nb := secure("a", notebookImage, "")
 	c.run(t, []podCase{
 		{"denied", team, securePod("", weak, nb), "", needsVM, ""},
 		{"assigned", team, securePod("", "", nb), "kata-fc", "", ""},
 		{"warned", "warned", securePod("", "", nb), "", "", needsVM},
 		{"audited", "audited", securePod("", "", nb), "", "", ""},
+		{"a spawner", team, strings.Replace(securePod("", "", nb), "automountServiceAccountToken: false", "serviceAccountName: spawner", 1), "", "mounts no ServiceAccount token", "may create pods in its namespace"},
 	})
 	for _, by := range []string{"validating", "mutating"} {
 		_, _, err := c.try(t.Context(), pod(t, team, "{metadata: {annotations: {broken: "+by+"}}, spec: {containers: [{name: a, image: registry.example/app:1}]}}"))
@@ -142,6 +144,14 @@ func alerts(t *testing.T, page, metrics []byte) {
 	}
 }
 
+// spawning is an account that may create pods and Jobs, and no Deployments.
+const spawning = `
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: spawner, namespace: team}}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: spawner, namespace: team}, rules: [{apiGroups: ["", batch], resources: [pods, jobs], verbs: [create]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: spawner, namespace: team}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: spawner}, subjects: [{kind: ServiceAccount, name: spawner, namespace: team}]}`
+
 // auditLog: what the page says of the log is there, in every mode.
 func auditLog(t *testing.T, page []byte, path string) {
 	log, err := os.ReadFile(path)
@@ -172,6 +182,14 @@ func auditLog(t *testing.T, page []byte, path string) {
 		if !strings.Contains(failures[namespace], needsVM) || !strings.Contains(failures[namespace], "bulkhead-pods-") {
 			t.Errorf("the log of namespace %s says %q", namespace, failures[namespace])
 		}
+	}
+	for _, made := range []string{"pods", "jobs"} {
+		if !strings.Contains(failures[team], "ServiceAccount spawner of this LLM workload may create "+made) {
+			t.Errorf("the log does not say that an account may create %s: %q", made, failures[team])
+		}
+	}
+	if strings.Contains(failures[team], "may create deployments") {
+		t.Errorf("an account that may create no Deployments is said to: %q", failures[team])
 	}
 	if uses < 2 { // it is broken, and a pod uses that
 		t.Errorf("%d events about the BreakGlass", uses)
