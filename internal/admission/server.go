@@ -73,9 +73,12 @@ func New(objects []policy.Object) (*Server, error) {
 	return s, nil
 }
 
-// asksForRights: RBAC is not here. What goes by it and is about pods only warns.
+// asksForRights: what a ServiceAccount may do is not known here. What goes by that
+// only warns.
 func asksForRights(p *admissionv1.ValidatingAdmissionPolicy) bool {
-	return slices.ContainsFunc(p.Spec.Validations, func(v admissionv1.Validation) bool { return strings.Contains(v.Expression, "authorizer.") })
+	return slices.ContainsFunc(p.Spec.Validations, func(v admissionv1.Validation) bool {
+		return strings.Contains(v.Expression, "authorizer.serviceAccount(")
+	})
 }
 
 func newValidating(p *admissionv1.ValidatingAdmissionPolicy) (*compiled, error) {
