@@ -25,7 +25,7 @@ const (
 	maxSlowdown = 1.5
 	// stoppedTries is how often it is measured: a busy machine can spoil one
 	// try, a guest that waits for another one spoils all.
-	stoppedTries = 3
+	stoppedTries = 6
 )
 
 // TestStoppedGuests: ten guests that are stopped, each with a command whose
