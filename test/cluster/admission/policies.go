@@ -104,7 +104,7 @@ func awaitPolicies(ctx context.Context, client kubernetes.Interface, namespace s
 				return nil
 			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		pause(ctx)
 	}
 	return errors.New("the API server does not enforce the policies")
 }

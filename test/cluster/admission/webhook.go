@@ -45,7 +45,7 @@ func (w *Webhook) allow(out http.ResponseWriter, in *http.Request) {
 	review.Response = &admissionapi.AdmissionResponse{UID: review.Request.UID, Allowed: true}
 	review.Request = nil
 	out.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(out).Encode(review) //nolint:errcheck // the API server reports a reply that it cannot read
+	_ = json.NewEncoder(out).Encode(review) // the API server reports a reply that it cannot read
 }
 
 // Install registers it as a mutating and a validating webhook of pod creation,
@@ -75,6 +75,14 @@ func (w *Webhook) Install(ctx context.Context, client kubernetes.Interface, crea
 	return w.await(ctx, create)
 }
 
+// pause is the time between two tries.
+func pause(ctx context.Context) {
+	select {
+	case <-time.After(50 * time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
 // await creates pods until one of them makes both calls.
 func (w *Webhook) await(ctx context.Context, create func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -87,7 +95,7 @@ func (w *Webhook) await(ctx context.Context, create func(context.Context) error)
 		if w.calls.Load() == before+2 {
 			return nil
 		}
-		time.Sleep(50 * time.Millisecond)
+		pause(ctx)
 	}
 	return errors.New("the API server does not call the webhooks")
 }
