@@ -76,8 +76,8 @@ func New(objects []policy.Object) (*Server, error) {
 // asksForRights: what a ServiceAccount may do is not known here. What goes by that
 // only warns.
 func asksForRights(p *admissionv1.ValidatingAdmissionPolicy) bool {
-	return slices.ContainsFunc(p.Spec.Validations, func(v admissionv1.Validation) bool {
-		return strings.Contains(v.Expression, "authorizer.serviceAccount(")
+	return slices.ContainsFunc(p.Spec.MatchConditions, func(m admissionv1.MatchCondition) bool {
+		return strings.Contains(m.Expression, "authorizer.serviceAccount(")
 	})
 }
 

@@ -40,6 +40,7 @@ func TestOperations(t *testing.T) {
 		{"warned", "warned", securePod("", "", nb), "", "", needsVM},
 		{"audited", "audited", securePod("", "", nb), "", "", ""},
 		{"a spawner", team, strings.Replace(securePod("", "", nb), "automountServiceAccountToken: false", "serviceAccountName: spawner", 1), "", "mounts no ServiceAccount token", "may create pods in its namespace"},
+		{"no spawner", team, strings.Replace(securePod("", "", nb), "automountServiceAccountToken: false", "automountServiceAccountToken: true", 1), "", "mounts no ServiceAccount token", ""},
 	})
 	for _, by := range []string{"validating", "mutating"} {
 		_, _, err := c.try(t.Context(), pod(t, team, "{metadata: {annotations: {broken: "+by+"}}, spec: {containers: [{name: a, image: registry.example/app:1}]}}"))
@@ -144,11 +145,11 @@ func alerts(t *testing.T, page, metrics []byte) {
 	}
 }
 
-// spawning is an account that may create pods and Jobs, and no Deployments.
+// spawning is an account that may create pods.
 const spawning = `
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: spawner, namespace: team}}
 ---
-{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: spawner, namespace: team}, rules: [{apiGroups: ["", batch], resources: [pods, jobs], verbs: [create]}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: spawner, namespace: team}, rules: [{apiGroups: [""], resources: [pods], verbs: [create]}]}
 ---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: spawner, namespace: team}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: spawner}, subjects: [{kind: ServiceAccount, name: spawner, namespace: team}]}`
 
@@ -183,13 +184,11 @@ func auditLog(t *testing.T, page []byte, path string) {
 			t.Errorf("the log of namespace %s says %q", namespace, failures[namespace])
 		}
 	}
-	for _, made := range []string{"pods", "jobs"} {
-		if !strings.Contains(failures[team], "ServiceAccount spawner of this LLM workload may create "+made) {
-			t.Errorf("the log does not say that an account may create %s: %q", made, failures[team])
-		}
+	if !strings.Contains(failures[team], "ServiceAccount spawner of this LLM workload may create pods") {
+		t.Errorf("the log does not say that an account may create pods: %q", failures[team])
 	}
-	if strings.Contains(failures[team], "may create deployments") {
-		t.Errorf("an account that may create no Deployments is said to: %q", failures[team])
+	if strings.Contains(failures[team], "ServiceAccount default of this") {
+		t.Errorf("an account that may create nothing is said to: %q", failures[team])
 	}
 	if uses < 2 { // it is broken, and a pod uses that
 		t.Errorf("%d events about the BreakGlass", uses)
