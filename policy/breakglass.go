@@ -33,7 +33,7 @@ func (s *set) breakGlass() []Object {
 	pods := s.guard("bulkhead-break-glass")
 	pods.Spec.ParamKind = &admissionv1.ParamKind{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.BreakGlassKind}
 	pods.Spec.MatchConstraints = &admissionv1.MatchResources{
-		ResourceRules:  []admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)},
+		ResourceRules:  createdPods(),
 		ObjectSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: BreakGlassLabel, Operator: metav1.LabelSelectorOpExists}}},
 	}
 	pods.Spec.Validations = []admissionv1.Validation{forbidden("timestamp(object.metadata.creationTimestamp) < timestamp(params.spec.expires)",

@@ -27,6 +27,11 @@ func podRules() []admissionv1.NamedRuleWithOperations {
 	}
 }
 
+// createdPods are the requests that make a pod.
+func createdPods() []admissionv1.NamedRuleWithOperations {
+	return []admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)}
+}
+
 // scope limits resources to the namespaces of the set as far as a selector can:
 // by exact names. The API server sets the label that is selected by, and keeps
 // it.

@@ -46,7 +46,7 @@ func (s *set) assign(c *rules.Catalogue, floor bool) *admissionv1.MutatingAdmiss
 			FailurePolicy: new(admissionv1.Fail),
 			// Another mutation may bring in a container after this one.
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
-			MatchConstraints:   floored(s.scope([]admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)}), floor),
+			MatchConstraints:   floored(s.scope(createdPods()), floor),
 			MatchConditions:    conditions,
 			Variables:          v,
 			Mutations: []admissionv1.Mutation{{

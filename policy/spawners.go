@@ -17,7 +17,7 @@ func (s *set) spawners(c *rules.Catalogue) *admissionv1.ValidatingAdmissionPolic
 	const account = "object.spec.?serviceAccountName.orValue('default')"
 	const may = "authorizer.serviceAccount(request.namespace, " + account + ").group('').resource('pods').namespace(request.namespace).check('create').allowed()"
 	p := s.validating("bulkhead-spawners")
-	p.Spec.MatchConstraints = s.scope([]admissionv1.NamedRuleWithOperations{rule("", "v1", []string{"pods"}, admissionv1.Create)})
+	p.Spec.MatchConstraints = s.scope(createdPods())
 	p.Spec.MatchConditions = append(append(s.within(), s.exempt()...), admissionv1.MatchCondition{Name: "may-create-pods", Expression: token + " && " + may + " && (" + s.llm(c) + ")"})
 	p.Spec.Validations = []admissionv1.Validation{forbidden("false",
 		"'ServiceAccount ' + "+account+" + ' of this LLM workload may create pods in its namespace: take that from its Role if it does not use it (bulkhead check --cluster says where it comes from)'")}
