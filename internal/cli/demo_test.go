@@ -23,7 +23,7 @@ import (
 // that can be looked through afterwards.
 func installDemo(t *testing.T, i installed) (tmp string) {
 	t.Helper()
-	copyFile(t, testbin.Path(t, "bulkhead-hostile"), filepath.Join(i.bin, "bulkhead-hostile"))
+	testbin.Copy(t, testbin.Path(t, "bulkhead-hostile"), filepath.Join(i.bin, "bulkhead-hostile"))
 	tmp = filepath.Join(i.home, "tmp")
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,28 +47,9 @@ func install(t *testing.T, uid uint32) installed {
 		}
 	}
 	for _, name := range []string{"bulkhead", "bulkhead-runsc", "bulkhead-guest"} {
-		copyFile(t, testbin.Path(t, name), filepath.Join(i.bin, name))
+		testbin.Copy(t, testbin.Path(t, name), filepath.Join(i.bin, name))
 	}
 	return i
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(out.Chmod(0o755), out.Close()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (i installed) command(args ...string) *exec.Cmd {

@@ -3,6 +3,8 @@
 package testbin
 
 import (
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +39,24 @@ func Installed(t testing.TB, name string) string {
 		t.Skipf("%s is not installed (`make test` installs it as root)", name)
 	}
 	return path
+}
+
+// Copy copies a program to where another user may run it.
+func Copy(t testing.TB, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // checkout returns the folder of the root module.

@@ -4,7 +4,6 @@ package sandboxtest
 
 import (
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,9 +39,9 @@ func Unprivileged(t *testing.T, golden string) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "conformance.test")
-	executable(t, "/proc/self/exe", program)
+	testbin.Copy(t, "/proc/self/exe", program)
 	for _, name := range []string{"bulkhead-guest", "bulkhead-runsc"} {
-		executable(t, testbin.Path(t, name), filepath.Join(dir, name))
+		testbin.Copy(t, testbin.Path(t, name), filepath.Join(dir, name))
 	}
 	cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestConformance$", "-test.v")
 	cmd.Dir = home
@@ -63,22 +62,5 @@ func Unprivileged(t *testing.T, golden string) {
 	}
 	if diff := cmp.Diff(strings.Fields(string(want)), skipped); diff != "" {
 		t.Errorf("an unprivileged user skips other parts than %s says (-want +got):\n%s\n%s", golden, diff, out)
-	}
-}
-
-func executable(t *testing.T, from, to string) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.Copy(out, in)
-	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
-		t.Fatal(err)
 	}
 }
