@@ -108,7 +108,9 @@ func hostRoot(ctx context.Context, cache, guest, user string) (*rootfs, error) {
 			return nil, err
 		}
 	}
-	env := []string{defaultPath, "HOME=" + image.HomePath, "USER=user", "LANG=C.UTF-8"}
+	// Characters are UTF-8, all else is C: with LANG every GNU program loads the
+	// files of twelve categories before it does anything, most of a start in gVisor.
+	env := []string{defaultPath, "HOME=" + image.HomePath, "USER=user", "LC_CTYPE=C.UTF-8"}
 	return &rootfs{spec: newSpec(root, account, env)}, nil
 }
 
