@@ -11,9 +11,9 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -49,7 +49,7 @@ func (f *limitFlags) register(cmd *cobra.Command) {
 // of returns the limits of a sandbox of engine: the flags' and, where there is
 // none, the manifest's. What was asked for and cannot be held is an error unless
 // the user takes the best effort; a default is left out. Both are said.
-func (f *limitFlags) of(s Streams, engine sandbox.Engine, manifest corev1.ResourceList) (sandbox.Limits, error) {
+func (f *limitFlags) of(s Streams, engine sandbox.Engine, manifest pod.Limits) (sandbox.Limits, error) {
 	limits, err := f.asked(s, manifest)
 	if err == nil {
 		err = limits.Validate()
@@ -69,20 +69,19 @@ func (f *limitFlags) of(s Streams, engine sandbox.Engine, manifest corev1.Resour
 }
 
 // asked are the limits that flags and manifest ask for.
-func (f *limitFlags) asked(s Streams, manifest corev1.ResourceList) (sandbox.Limits, error) {
+func (f *limitFlags) asked(s Streams, manifest pod.Limits) (sandbox.Limits, error) {
 	limits := sandbox.Limits{PIDs: f.pids}
 	if f.mode != strictLimits && f.mode != bestEffortLimits {
 		return limits, fmt.Errorf("--limits %q is not %s or %s", f.mode, strictLimits, bestEffortLimits)
 	}
 	for _, name := range slices.Sorted(maps.Keys(manifest)) {
-		quantity := manifest[name]
 		switch name {
-		case corev1.ResourceMemory:
-			limits.MemoryBytes = quantity.Value()
-		case corev1.ResourceCPU:
-			limits.MilliCPUs = quantity.MilliValue()
+		case pod.Memory:
+			limits.MemoryBytes = manifest[name]
+		case pod.CPU:
+			limits.MilliCPUs = manifest[name]
 		default:
-			fmt.Fprintf(s.Err, "bulkhead: the manifest's limit of %s is not applied here\n", printable(string(name)))
+			fmt.Fprintf(s.Err, "bulkhead: the manifest's limit of %s is not applied here\n", printable(name))
 		}
 	}
 	if f.flags.Changed("memory") {

@@ -20,6 +20,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/podrun"
+	"github.com/bulkhead-dev/bulkhead/internal/podspec"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 )
 
@@ -124,11 +125,11 @@ func (f runFlags) readPod(s Streams, args []string) (decide.Plan, *pod.Pod, erro
 	if err != nil {
 		return plan, nil, err
 	}
-	objects, err := pod.ReadObjects(plan.Objects)
+	objects, err := podspec.ReadObjects(plan.Objects)
 	if err != nil {
 		return plan, nil, usageError(err, "see `kubectl explain secret`")
 	}
-	p, err := pod.New(plan.Pod, objects)
+	p, err := podspec.New(plan.Pod, objects)
 	if err != nil {
 		return plan, nil, err
 	}

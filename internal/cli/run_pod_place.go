@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -28,7 +26,7 @@ func (f runFlags) podRoot(ctx context.Context, s Streams, p *pod.Pod) (*rootfs, 
 		}
 	}
 	// The kubelet's pull policy, except that a tag latest is not asked for each time.
-	pull := map[corev1.PullPolicy]string{corev1.PullAlways: "always", corev1.PullNever: "never"}[p.Containers[0].Pull]
+	pull := map[pod.Pull]string{pod.PullAlways: "always", pod.PullNever: "never"}[p.Containers[0].Pull]
 	root, err := openRoot(ctx, s, source{ref: ref, pull: cmp.Or(f.pull, pull)})
 	if err != nil {
 		return nil, err

@@ -1,20 +1,8 @@
-// Package pod reads a Kubernetes pod as what to run on one machine: variables
-// resolved, volumes as files and empty folders, one security context, actions
-// of probes. It follows the kubelet where the result is the same, refuses what
-// cannot be given in one sandbox, and names in Notes what is given differently.
-// It does no I/O.
+// Package pod is a Kubernetes pod as one sandbox runs it: plain data, which one
+// process can hand to another. `internal/podspec` reads it out of a manifest.
 package pod
 
-import (
-	"cmp"
-	"fmt"
-	"slices"
-	"time"
-
-	corev1 "k8s.io/api/core/v1"
-
-	"github.com/bulkhead-dev/bulkhead/internal/fault"
-)
+import "time"
 
 // Pod is a pod as one sandbox runs it. All its containers share the sandbox's
 // root file system, user and processes.
@@ -30,7 +18,7 @@ type Pod struct {
 	HostAliases []string `json:"hostAliases,omitempty"`
 	// Restart is what happens when a container ends; empty where the manifest
 	// leaves it open.
-	Restart corev1.RestartPolicy `json:"restart,omitempty"`
+	Restart Restart `json:"restart,omitempty"`
 	// Grace is what containers have between SIGTERM and their end.
 	Grace time.Duration `json:"grace"`
 	// Deadline bounds the pod's life; 0: unbounded.
@@ -38,6 +26,16 @@ type Pod struct {
 	// Notes say what of the manifest is given differently or not at all.
 	Notes []string `json:"notes,omitempty"`
 }
+
+// Restart is what happens when a container ends, in Kubernetes' words.
+type Restart string
+
+// The restart policies of a pod.
+const (
+	RestartAlways    Restart = "Always"
+	RestartOnFailure Restart = "OnFailure"
+	RestartNever     Restart = "Never"
+)
 
 // Role is when a container runs.
 type Role string
@@ -52,13 +50,22 @@ const (
 	Main Role = "main"
 )
 
+// Pull is when a registry is asked for an image, in Kubernetes' words.
+type Pull string
+
+// The pull policies that differ from asking for what is missing.
+const (
+	PullAlways Pull = "Always"
+	PullNever  Pull = "Never"
+)
+
 // Container is one command of a pod.
 type Container struct {
 	Name  string `json:"name"`
 	Role  Role   `json:"role"`
 	Image string `json:"image"`
 	// Pull is its pull policy; empty where the manifest leaves it open.
-	Pull corev1.PullPolicy `json:"pull,omitempty"`
+	Pull Pull `json:"pull,omitempty"`
 	// Command replaces the image's entry point, Args the image's arguments.
 	Command []string `json:"command,omitempty"`
 	Args    []string `json:"args,omitempty"`
@@ -74,117 +81,76 @@ type Container struct {
 	PostStart *Action `json:"postStart,omitempty"`
 	PreStop   *Action `json:"preStop,omitempty"`
 
-	Limits corev1.ResourceList `json:"limits,omitempty"`
+	Limits Limits `json:"limits,omitempty"`
 }
 
-// New reads a pod. objects are what it may refer to. Errors say which field
-// cannot be honoured, and carry a hint.
-func New(pod *corev1.Pod, objects Objects) (*Pod, error) {
-	r := &reader{pod: pod, objects: objects}
-	if err := r.refuse(); err != nil {
-		return nil, err
-	}
-	p := &Pod{
-		Name: pod.Name, Hostname: cmp.Or(pod.Spec.Hostname, firstLabel(pod.Name)), Restart: pod.Spec.RestartPolicy, Grace: 30 * time.Second,
-	}
-	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil {
-		p.Grace = seconds(*g)
-	}
-	if d := pod.Spec.ActiveDeadlineSeconds; d != nil {
-		p.Deadline = seconds(*d)
-	}
-	for _, a := range pod.Spec.HostAliases {
-		for _, name := range a.Hostnames {
-			p.HostAliases = append(p.HostAliases, a.IP+" "+name)
-		}
-	}
-	for _, step := range []func(*Pod) error{r.containers, r.security, r.volumes, r.shared} {
-		if err := step(p); err != nil {
-			return nil, err
-		}
-	}
-	p.Notes = r.notes
-	return p, nil
+// Probe is an action that is done again and again.
+type Probe struct {
+	Action
+	Delay   time.Duration `json:"delay,omitempty"` // before the first time
+	Period  time.Duration `json:"period"`          // from one time to the next
+	Timeout time.Duration `json:"timeout"`         // of each time
+	// Success and Failure are how many in a row make the probe succeed or fail.
+	Success int `json:"success"`
+	Failure int `json:"failure"`
 }
 
-// reader turns one pod into a Pod.
-type reader struct {
-	pod     *corev1.Pod
-	objects Objects
-	notes   []string
-	// secrets are, for each container, the Secrets that reach it as variables.
-	secrets map[string][]string
+// Action is something that is done in a running container; one field is set.
+type Action struct {
+	Exec []string `json:"exec,omitempty"`
+	HTTP *HTTP    `json:"http,omitempty"`
+	// Port is a TCP port of the pod to connect to.
+	Port  int           `json:"port,omitempty"`
+	Sleep time.Duration `json:"sleep,omitempty"`
 }
 
-func (r *reader) note(format string, args ...any) {
-	if n := fmt.Sprintf(format, args...); !slices.Contains(r.notes, n) {
-		r.notes = append(r.notes, n)
-	}
+// HTTP is a request to the pod itself. Any answer from 200 to 399 is success.
+type HTTP struct {
+	TLS     bool        `json:"tls,omitempty"` // the certificate is not checked, as the kubelet does
+	Host    string      `json:"host,omitempty"`
+	Port    int         `json:"port"`
+	Path    string      `json:"path"`
+	Headers [][2]string `json:"headers,omitempty"`
 }
 
-func (r *reader) unsupported(hint, format string, args ...any) error {
-	return fault.WithHint(fmt.Errorf("pod %q cannot be run here: %s", r.pod.Name, fmt.Sprintf(format, args...)), hint)
+// Volume is something of the pod's at one place of its root file system.
+type Volume struct {
+	Name   string `json:"name"`
+	Target string `json:"target"`
+	// Scratch is an empty writable folder in memory; SizeBytes bounds it, 0
+	// where the manifest does not.
+	Scratch   bool  `json:"scratch,omitempty"`
+	SizeBytes int64 `json:"sizeBytes,omitempty"`
+	// Files are what else is there, read-only. A single one without a path is
+	// the file Target itself.
+	Files []File `json:"files,omitempty"`
+	// GID is the group of the folder or its files; nil: root's.
+	GID *uint32 `json:"gid,omitempty"`
 }
 
-// source is a container of the manifest and its role.
-type source struct {
-	corev1.Container
-	role Role
+// File is one file of a volume.
+type File struct {
+	Path string `json:"path"` // below the volume; no link leads there
+	Mode uint32 `json:"mode"` // permission bits
+	Data []byte `json:"data"`
 }
 
-// sources lists the containers in the order in which they start.
-func (r *reader) sources() []source {
-	var out []source
-	for _, c := range r.pod.Spec.InitContainers {
-		role := Init
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			role = Sidecar
-		}
-		out = append(out, source{c, role})
-	}
-	for _, c := range r.pod.Spec.Containers {
-		out = append(out, source{c, Main})
-	}
-	return out
-}
-
-func (r *reader) containers(p *Pod) error {
-	if len(r.pod.Spec.Containers) == 0 {
-		return r.unsupported("add one under spec.containers", "it has no containers")
-	}
-	r.secrets = map[string][]string{}
-	seen := map[string]bool{}
-	for _, s := range r.sources() {
-		if seen[s.Name] || s.Name == "" {
-			return r.unsupported("give each container a name of its own", "two containers are named %q", s.Name)
-		}
-		seen[s.Name] = true
-		c, err := r.container(s)
-		if err != nil {
-			return err
-		}
-		p.Containers = append(p.Containers, c)
-	}
-	return nil
-}
-
-func (r *reader) container(s source) (Container, error) {
-	c := Container{Name: s.Name, Role: s.role, Image: s.Image, Pull: s.ImagePullPolicy, Dir: s.WorkingDir, Limits: s.Resources.Limits}
-	env, err := r.environment(s.Container)
-	if err != nil {
-		return c, err
-	}
-	c.Env = env.list()
-	c.Command, c.Args = expandAll(s.Command, env.values), expandAll(s.Args, env.values)
-	return c, r.actions(&c, s)
-}
-
-func seconds[T int32 | int64](n T) time.Duration {
-	const most = int64(1<<63-1) / int64(time.Second)
-	return time.Duration(min(max(int64(n), 0), most)) * time.Second
-}
-
-// firstLabel is a pod's name as a host name: at most 63 characters.
-func firstLabel(name string) string {
-	return name[:min(len(name), 63)]
+// Security is who runs and with which rights: one answer for all containers,
+// because they share one sandbox.
+type Security struct {
+	// UID and GID are the manifest's; nil: the root file system's. Without a
+	// group of its own a user is in group 0.
+	UID *uint32 `json:"uid,omitempty"`
+	GID *uint32 `json:"gid,omitempty"`
+	// Groups are further groups of the user.
+	Groups []uint32 `json:"groups,omitempty"`
+	// NonRoot refuses user 0, whoever named it.
+	NonRoot bool `json:"nonRoot,omitempty"`
+	// Escalation lets set-user-ID programs work. Unlike in Kubernetes the
+	// manifest has to ask for it.
+	Escalation bool `json:"escalation,omitempty"`
+	// ReadOnlyRoot: nothing is writable but the pod's volumes.
+	ReadOnlyRoot bool `json:"readOnlyRoot,omitempty"`
+	// Capabilities are what the user has if it is root.
+	Capabilities []string `json:"capabilities,omitempty"`
 }

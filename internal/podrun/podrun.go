@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
@@ -222,9 +220,9 @@ func (r *run) restarts(c *container, code int) bool {
 		return true
 	}
 	switch r.Pod.Restart {
-	case corev1.RestartPolicyAlways:
+	case pod.RestartAlways:
 		return c.Role == pod.Main || code != 0
-	case corev1.RestartPolicyOnFailure:
+	case pod.RestartOnFailure:
 		return code != 0
 	default:
 		return false

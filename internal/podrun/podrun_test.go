@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/guest"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
@@ -126,13 +124,13 @@ func TestInitFails(t *testing.T) {
 
 func TestRestart(t *testing.T) {
 	for _, tt := range []struct {
-		policy corev1.RestartPolicy
+		policy pod.Restart
 		runs   int
 		code   int
 	}{
 		{"", 1, 1},
-		{corev1.RestartPolicyNever, 1, 1},
-		{corev1.RestartPolicyOnFailure, 3, 0},
+		{pod.RestartNever, 1, 1},
+		{pod.RestartOnFailure, 3, 0},
 	} {
 		t.Run(string(tt.policy), func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "runs")
@@ -158,7 +156,7 @@ func TestAlways(t *testing.T) {
 		}
 		signals <- syscall.SIGTERM
 	}()
-	_, out := runPod(t, &pod.Pod{Restart: corev1.RestartPolicyAlways, Containers: []pod.Container{
+	_, out := runPod(t, &pod.Pod{Restart: pod.RestartAlways, Containers: []pod.Container{
 		sh(pod.Main, "a", "echo run >> "+file),
 	}}, func(r *Request) { r.Signals = signals })
 	if !strings.Contains(out.said(), "container a ended with exit code 0, and is started again in 10ms") {
@@ -290,7 +288,7 @@ func TestLiveness(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sick")
 	a := sh(pod.Main, "a", "if test -e "+file+"; then exit 0; fi; touch "+file+"; exec sleep 60")
 	a.Liveness = &pod.Probe{Action: pod.Action{Exec: []string{"sh", "-c", "echo sick; ! test -e " + file}}, Period: 20 * time.Millisecond, Timeout: 5 * time.Second, Success: 1, Failure: 2}
-	code, out := runPod(t, &pod.Pod{Restart: corev1.RestartPolicyOnFailure, Containers: []pod.Container{a}}, nil)
+	code, out := runPod(t, &pod.Pod{Restart: pod.RestartOnFailure, Containers: []pod.Container{a}}, nil)
 	if code != 0 || !strings.Contains(out.said(), "container a is ended: liveness probe failed: exit code 1: sick") {
 		t.Errorf("code %d, %q", code, out.said())
 	}

@@ -1,4 +1,4 @@
-package pod
+package podspec
 
 import (
 	"cmp"
@@ -9,37 +9,21 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 )
 
-// Volume is something of the pod's at one place of its root file system.
-type Volume struct {
-	Name   string `json:"name"`
-	Target string `json:"target"`
-	// Scratch is an empty writable folder in memory; SizeBytes bounds it, 0
-	// where the manifest does not.
-	Scratch   bool  `json:"scratch,omitempty"`
-	SizeBytes int64 `json:"sizeBytes,omitempty"`
-	// Files are what else is there, read-only. A single one without a path is
-	// the file Target itself.
-	Files []File `json:"files,omitempty"`
-	// GID is the group of the folder or its files; nil: root's.
-	GID *uint32 `json:"gid,omitempty"`
-
+// mounted is a volume with what has to be known of it until the pod is read.
+type mounted struct {
+	pod.Volume
 	containers []string // who mounts it
 	secrets    []string // the Secrets that its files come from
 }
 
-// File is one file of a volume.
-type File struct {
-	Path string `json:"path"` // below the volume; no link leads there
-	Mode uint32 `json:"mode"` // permission bits
-	Data []byte `json:"data"`
-}
-
 // volumes collects what the containers mount. They share one root file system:
 // one place has one volume, and a writable volume one place.
-func (r *reader) volumes(p *Pod) error {
-	at := map[string]*Volume{}
+func (r *reader) volumes(p *pod.Pod) error {
+	at := map[string]*mounted{}
 	key := map[string]string{}
 	placed := map[string]string{} // where a writable volume is
 	for _, s := range r.sources() {
@@ -78,14 +62,15 @@ func (r *reader) volumes(p *Pod) error {
 		}
 	}
 	for _, target := range slices.Sorted(maps.Keys(at)) {
-		p.Volumes = append(p.Volumes, *at[target])
+		p.Volumes = append(p.Volumes, at[target].Volume)
+		r.mounted = append(r.mounted, *at[target])
 	}
 	return nil
 }
 
 // merge makes one folder of two empty ones of different containers at the same
 // place, such as a /tmp of each.
-func (r *reader) merge(v *Volume, s source, m corev1.VolumeMount, placed map[string]string) (bool, error) {
+func (r *reader) merge(v *mounted, s source, m corev1.VolumeMount, placed map[string]string) (bool, error) {
 	if m.Name == v.Name || !v.Scratch {
 		return false, nil
 	}
@@ -109,7 +94,7 @@ func (r *reader) merge(v *Volume, s source, m corev1.VolumeMount, placed map[str
 }
 
 // volume reads what m mounts; nil where it is optional and not there.
-func (r *reader) volume(s source, m corev1.VolumeMount) (*Volume, error) {
+func (r *reader) volume(s source, m corev1.VolumeMount) (*mounted, error) {
 	if m.SubPathExpr != "" {
 		return nil, r.unsupported("write subPath", "volume %q is mounted by subPathExpr", m.Name)
 	}
@@ -122,7 +107,7 @@ func (r *reader) volume(s source, m corev1.VolumeMount) (*Volume, error) {
 		return nil, r.unsupported("add it under spec.volumes", "container %q mounts volume %q, which the pod does not have", s.Name, m.Name)
 	}
 	from := r.pod.Spec.Volumes[i]
-	v := &Volume{Name: m.Name}
+	v := &mounted{Volume: pod.Volume{Name: m.Name}}
 	if sc := r.pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
 		gid, err := r.id("fsGroup", sc.FSGroup)
 		if err != nil {
@@ -149,12 +134,12 @@ func (r *reader) volume(s source, m corev1.VolumeMount) (*Volume, error) {
 }
 
 // below returns the files at or below sub, by their paths from there.
-func below(files []File, sub string) []File {
-	var out []File
+func below(files []pod.File, sub string) []pod.File {
+	var out []pod.File
 	for _, f := range files {
 		if f.Path == sub {
 			f.Path = ""
-			return []File{f}
+			return []pod.File{f}
 		}
 		if rest, ok := strings.CutPrefix(f.Path, sub+"/"); ok {
 			f.Path = rest
@@ -164,7 +149,7 @@ func below(files []File, sub string) []File {
 	return out
 }
 
-func (r *reader) scratch(v *Volume, from corev1.Volume) error {
+func (r *reader) scratch(v *mounted, from corev1.Volume) error {
 	v.Scratch = true
 	if m := from.EmptyDir.Medium; m != "" && m != corev1.StorageMediumMemory {
 		return r.unsupported("leave medium out, or write Memory", "volume %q: medium %q", v.Name, m)
@@ -180,7 +165,7 @@ func (r *reader) scratch(v *Volume, from corev1.Volume) error {
 
 // files reads the files of a ConfigMap, a Secret, the pod's own fields, or
 // several of these.
-func (r *reader) files(v *Volume, from corev1.Volume) error {
+func (r *reader) files(v *mounted, from corev1.Volume) error {
 	where := "volume " + strconv.Quote(v.Name)
 	switch {
 	case from.ConfigMap != nil:
@@ -216,7 +201,7 @@ func (r *reader) files(v *Volume, from corev1.Volume) error {
 // defaultFileMode is what files of a volume have unless the manifest says otherwise.
 const defaultFileMode = 0o644
 
-func (r *reader) keys(v *Volume, kind bundleKind, name string, items []corev1.KeyToPath, mode *int32, optional *bool, where string) error {
+func (r *reader) keys(v *mounted, kind bundleKind, name string, items []corev1.KeyToPath, mode *int32, optional *bool, where string) error {
 	b, err := r.bundle(kind, name, optional, where)
 	if err != nil || b == nil {
 		return err
@@ -244,7 +229,7 @@ func (r *reader) keys(v *Volume, kind bundleKind, name string, items []corev1.Ke
 	return nil
 }
 
-func (r *reader) downward(v *Volume, items []corev1.DownwardAPIVolumeFile, mode *int32, where string) error {
+func (r *reader) downward(v *mounted, items []corev1.DownwardAPIVolumeFile, mode *int32, where string) error {
 	for _, item := range items {
 		var value string
 		var err error
@@ -281,7 +266,7 @@ func quoted(m map[string]string) string {
 }
 
 // add adds a file; the path comes from the manifest and stays below the volume.
-func (r *reader) add(v *Volume, name string, mode *int32, data []byte, where string) error {
+func (r *reader) add(v *mounted, name string, mode *int32, data []byte, where string) error {
 	clean := path.Clean("/" + name)[1:]
 	if clean == "" || clean != path.Clean(name) || strings.Contains(name, "\x00") || slices.Contains(strings.Split(name, "/"), "..") {
 		return r.unsupported("give a path below the volume", "%s: %q is no path of a file", where, name)
@@ -301,7 +286,7 @@ func (r *reader) add(v *Volume, name string, mode *int32, data []byte, where str
 	if v.GID != nil {
 		bits |= 0o440 // as the kubelet: the group of the volume may read it
 	}
-	v.Files = append(v.Files, File{Path: clean, Mode: uint32(bits), Data: data})
-	slices.SortFunc(v.Files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	v.Files = append(v.Files, pod.File{Path: clean, Mode: uint32(bits), Data: data})
+	slices.SortFunc(v.Files, func(a, b pod.File) int { return cmp.Compare(a.Path, b.Path) })
 	return nil
 }

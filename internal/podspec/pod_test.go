@@ -1,4 +1,4 @@
-package pod
+package podspec
 
 import (
 	"strings"
@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -50,14 +51,14 @@ func objects(t *testing.T, text string) Objects {
 }
 
 // read reads a pod whose spec is given.
-func readPod(t *testing.T, spec string) (*Pod, error) {
+func readPod(t *testing.T, spec string) (*pod.Pod, error) {
 	t.Helper()
-	pod := &corev1.Pod{}
-	pod.Name, pod.Labels = "box", map[string]string{"app": "web", "tier": "front"}
-	if err := yaml.UnmarshalStrict([]byte(spec), &pod.Spec); err != nil {
+	p := &corev1.Pod{}
+	p.Name, p.Labels = "box", map[string]string{"app": "web", "tier": "front"}
+	if err := yaml.UnmarshalStrict([]byte(spec), &p.Spec); err != nil {
 		t.Fatal(err)
 	}
-	return New(pod, objects(t, beside))
+	return New(p, objects(t, beside))
 }
 
 func TestEnvironment(t *testing.T) {
@@ -235,15 +236,15 @@ containers:
 	if err != nil {
 		t.Fatal(err)
 	}
-	var roles []Role
+	var roles []pod.Role
 	for _, c := range p.Containers {
 		roles = append(roles, c.Role)
 	}
-	if diff := cmp.Diff([]Role{Init, Sidecar, Main}, roles); diff != "" {
+	if diff := cmp.Diff([]pod.Role{pod.Init, pod.Sidecar, pod.Main}, roles); diff != "" {
 		t.Errorf("roles: %s", diff)
 	}
 	web := p.Containers[2]
-	if diff := cmp.Diff(&HTTP{Host: "web", Port: 8080, Path: "/ready", Headers: [][2]string{{"X", "1"}}}, web.Readiness.HTTP); diff != "" {
+	if diff := cmp.Diff(&pod.HTTP{Host: "web", Port: 8080, Path: "/ready", Headers: [][2]string{{"X", "1"}}}, web.Readiness.HTTP); diff != "" {
 		t.Errorf("readiness: %s", diff)
 	}
 	if web.Readiness.Failure != 3 || web.Readiness.Period.Seconds() != 10 || web.PreStop.Sleep.Seconds() != 2 || p.Grace.Seconds() != 7 || p.Deadline.Seconds() != 60 {

@@ -1,10 +1,12 @@
-package pod
+package podspec
 
 import (
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 )
 
 // refuse names what no sandbox gives, and notes what is without effect.
@@ -47,7 +49,7 @@ func (r *reader) refuseContainer(s source) error {
 			return r.unsupported("remove hostPort: the sandbox has no network device", "container %q wants port %d of the host", s.Name, p.HostPort)
 		}
 	}
-	if len(s.RestartPolicyRules) > 0 || s.RestartPolicy != nil && s.role != Sidecar {
+	if len(s.RestartPolicyRules) > 0 || s.RestartPolicy != nil && s.role != pod.Sidecar {
 		return r.unsupported("use the pod's restartPolicy", "container %q has a restart policy of its own", s.Name)
 	}
 	sc := s.SecurityContext
@@ -72,12 +74,12 @@ func (r *reader) noteProfiles(appArmor, selinux bool) {
 
 // shared says what containers of one sandbox see of each other, and refuses to
 // show the Secret of one to another that runs at the same time or later.
-func (r *reader) shared(p *Pod) error {
+func (r *reader) shared(p *pod.Pod) error {
 	if len(p.Containers) < 2 {
 		return nil
 	}
 	const hint = "give the Secret to every container, or make the containers pods of their own"
-	for _, v := range p.Volumes {
+	for _, v := range r.mounted {
 		if len(v.secrets) > 0 && len(v.containers) < len(p.Containers) {
 			return r.unsupported(hint, "its containers share one sandbox here, and Secret %q, mounted at %q, is meant for %s only", v.secrets[0], v.Target, strings.Join(v.containers, ", "))
 		}
@@ -85,7 +87,7 @@ func (r *reader) shared(p *Pod) error {
 	for _, c := range p.Containers {
 		// The variables of an init container are gone with it.
 		for _, s := range r.secrets[c.Name] {
-			if c.Role != Init && !r.inAll(p, s) {
+			if c.Role != pod.Init && !r.inAll(p, s) {
 				return r.unsupported(hint, "its containers share one sandbox here, and Secret %q is meant for %s only", s, c.Name)
 			}
 		}
@@ -96,6 +98,6 @@ func (r *reader) shared(p *Pod) error {
 
 // inAll reports whether every container that may see another's variables gets a
 // Secret as its own.
-func (r *reader) inAll(p *Pod, name string) bool {
-	return !slices.ContainsFunc(p.Containers, func(c Container) bool { return !slices.Contains(r.secrets[c.Name], name) })
+func (r *reader) inAll(p *pod.Pod, name string) bool {
+	return !slices.ContainsFunc(p.Containers, func(c pod.Container) bool { return !slices.Contains(r.secrets[c.Name], name) })
 }

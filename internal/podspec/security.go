@@ -1,4 +1,4 @@
-package pod
+package podspec
 
 import (
 	"fmt"
@@ -8,27 +8,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-)
 
-// Security is who runs and with which rights: one answer for all containers,
-// because they share one sandbox.
-type Security struct {
-	// UID and GID are the manifest's; nil: the root file system's. Without a
-	// group of its own a user is in group 0.
-	UID *uint32 `json:"uid,omitempty"`
-	GID *uint32 `json:"gid,omitempty"`
-	// Groups are further groups of the user.
-	Groups []uint32 `json:"groups,omitempty"`
-	// NonRoot refuses user 0, whoever named it.
-	NonRoot bool `json:"nonRoot,omitempty"`
-	// Escalation lets set-user-ID programs work. Unlike in Kubernetes the
-	// manifest has to ask for it.
-	Escalation bool `json:"escalation,omitempty"`
-	// ReadOnlyRoot: nothing is writable but the pod's volumes.
-	ReadOnlyRoot bool `json:"readOnlyRoot,omitempty"`
-	// Capabilities are what the user has if it is root.
-	Capabilities []string `json:"capabilities,omitempty"`
-}
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
+)
 
 // defaultCapabilities are what a container runtime gives root when the
 // manifest says nothing (containerd's default set).
@@ -40,7 +22,7 @@ func defaultCapabilities() []string {
 }
 
 // security computes what each container asks for, and refuses where they differ.
-func (r *reader) security(p *Pod) error {
+func (r *reader) security(p *pod.Pod) error {
 	readOnly, writable := 0, ""
 	for i, s := range r.sources() {
 		got, err := r.securityOf(s.Container)
@@ -69,30 +51,30 @@ func (r *reader) security(p *Pod) error {
 	return nil
 }
 
-func (r *reader) securityOf(c corev1.Container) (Security, error) {
-	var pod corev1.PodSecurityContext
+func (r *reader) securityOf(c corev1.Container) (pod.Security, error) {
+	var all corev1.PodSecurityContext
 	if r.pod.Spec.SecurityContext != nil {
-		pod = *r.pod.Spec.SecurityContext
+		all = *r.pod.Spec.SecurityContext
 	}
 	var own corev1.SecurityContext
 	if c.SecurityContext != nil {
 		own = *c.SecurityContext
 	}
-	s := Security{
-		NonRoot:      isTrue(or(own.RunAsNonRoot, pod.RunAsNonRoot)),
+	s := pod.Security{
+		NonRoot:      isTrue(or(own.RunAsNonRoot, all.RunAsNonRoot)),
 		Escalation:   isTrue(own.AllowPrivilegeEscalation),
 		ReadOnlyRoot: isTrue(own.ReadOnlyRootFilesystem),
 	}
 	var err error
-	if s.UID, err = r.id("runAsUser", or(own.RunAsUser, pod.RunAsUser)); err != nil {
+	if s.UID, err = r.id("runAsUser", or(own.RunAsUser, all.RunAsUser)); err != nil {
 		return s, err
 	}
-	if s.GID, err = r.id("runAsGroup", or(own.RunAsGroup, pod.RunAsGroup)); err != nil {
+	if s.GID, err = r.id("runAsGroup", or(own.RunAsGroup, all.RunAsGroup)); err != nil {
 		return s, err
 	}
-	groups := pod.SupplementalGroups
-	if pod.FSGroup != nil {
-		groups = append(slices.Clone(groups), *pod.FSGroup)
+	groups := all.SupplementalGroups
+	if all.FSGroup != nil {
+		groups = append(slices.Clone(groups), *all.FSGroup)
 	}
 	for _, g := range groups {
 		id, err := r.id("supplementalGroups or fsGroup", &g)

@@ -1,4 +1,4 @@
-package pod
+package podspec
 
 import (
 	"cmp"
@@ -7,38 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 )
 
-// Probe is an action that is done again and again.
-type Probe struct {
-	Action
-	Delay   time.Duration `json:"delay,omitempty"` // before the first time
-	Period  time.Duration `json:"period"`          // from one time to the next
-	Timeout time.Duration `json:"timeout"`         // of each time
-	// Success and Failure are how many in a row make the probe succeed or fail.
-	Success int `json:"success"`
-	Failure int `json:"failure"`
-}
-
-// Action is something that is done in a running container; one field is set.
-type Action struct {
-	Exec []string `json:"exec,omitempty"`
-	HTTP *HTTP    `json:"http,omitempty"`
-	// Port is a TCP port of the pod to connect to.
-	Port  int           `json:"port,omitempty"`
-	Sleep time.Duration `json:"sleep,omitempty"`
-}
-
-// HTTP is a request to the pod itself. Any answer from 200 to 399 is success.
-type HTTP struct {
-	TLS     bool        `json:"tls,omitempty"` // the certificate is not checked, as the kubelet does
-	Host    string      `json:"host,omitempty"`
-	Port    int         `json:"port"`
-	Path    string      `json:"path"`
-	Headers [][2]string `json:"headers,omitempty"`
-}
-
-func (r *reader) actions(c *Container, s source) (err error) {
+func (r *reader) actions(c *pod.Container, s source) (err error) {
 	if c.Startup, err = r.probe(s, "startupProbe", s.StartupProbe); err != nil {
 		return err
 	}
@@ -48,7 +21,7 @@ func (r *reader) actions(c *Container, s source) (err error) {
 	if c.Liveness, err = r.probe(s, "livenessProbe", s.LivenessProbe); err != nil {
 		return err
 	}
-	if s.role == Init && (c.Startup != nil || c.Readiness != nil || c.Liveness != nil || s.Lifecycle != nil) {
+	if s.role == pod.Init && (c.Startup != nil || c.Readiness != nil || c.Liveness != nil || s.Lifecycle != nil) {
 		return r.unsupported("remove them, or make it a sidecar (restartPolicy: Always)", "init container %q has probes or a lifecycle", s.Name)
 	}
 	if s.Lifecycle == nil {
@@ -61,14 +34,14 @@ func (r *reader) actions(c *Container, s source) (err error) {
 	return err
 }
 
-func (r *reader) probe(s source, field string, p *corev1.Probe) (*Probe, error) {
+func (r *reader) probe(s source, field string, p *corev1.Probe) (*pod.Probe, error) {
 	if p == nil {
 		return nil, nil
 	}
 	if p.GRPC != nil {
 		return nil, r.unsupported("use httpGet, tcpSocket or exec", "%s of container %q speaks gRPC", field, s.Name)
 	}
-	out := &Probe{
+	out := &pod.Probe{
 		Delay:   seconds(p.InitialDelaySeconds),
 		Period:  cmp.Or(seconds(p.PeriodSeconds), 10*time.Second),
 		Timeout: cmp.Or(seconds(p.TimeoutSeconds), time.Second),
@@ -80,30 +53,30 @@ func (r *reader) probe(s source, field string, p *corev1.Probe) (*Probe, error) 
 	return out, err
 }
 
-func (r *reader) hook(s source, field string, h *corev1.LifecycleHandler) (*Action, error) {
+func (r *reader) hook(s source, field string, h *corev1.LifecycleHandler) (*pod.Action, error) {
 	if h == nil {
 		return nil, nil
 	}
 	if h.Sleep != nil {
-		return &Action{Sleep: seconds(h.Sleep.Seconds)}, nil
+		return &pod.Action{Sleep: seconds(h.Sleep.Seconds)}, nil
 	}
 	a, err := r.action(s, field, h.Exec, h.HTTPGet, h.TCPSocket)
 	return &a, err
 }
 
-func (r *reader) action(s source, field string, exec *corev1.ExecAction, get *corev1.HTTPGetAction, tcp *corev1.TCPSocketAction) (Action, error) {
+func (r *reader) action(s source, field string, exec *corev1.ExecAction, get *corev1.HTTPGetAction, tcp *corev1.TCPSocketAction) (pod.Action, error) {
 	switch {
 	case exec != nil && len(exec.Command) > 0:
-		return Action{Exec: exec.Command}, nil
+		return pod.Action{Exec: exec.Command}, nil
 	case get != nil:
 		port, err := r.port(s, field, get.Port)
 		if err != nil {
-			return Action{}, err
+			return pod.Action{}, err
 		}
 		if err := r.ownHost(s, field, get.Host); err != nil {
-			return Action{}, err
+			return pod.Action{}, err
 		}
-		h := &HTTP{TLS: get.Scheme == corev1.URISchemeHTTPS, Port: port, Path: "/" + strings.TrimPrefix(get.Path, "/")}
+		h := &pod.HTTP{TLS: get.Scheme == corev1.URISchemeHTTPS, Port: port, Path: "/" + strings.TrimPrefix(get.Path, "/")}
 		for _, header := range get.HTTPHeaders {
 			if strings.EqualFold(header.Name, "Host") {
 				h.Host = header.Value
@@ -111,15 +84,15 @@ func (r *reader) action(s source, field string, exec *corev1.ExecAction, get *co
 			}
 			h.Headers = append(h.Headers, [2]string{header.Name, header.Value})
 		}
-		return Action{HTTP: h}, nil
+		return pod.Action{HTTP: h}, nil
 	case tcp != nil:
 		port, err := r.port(s, field, tcp.Port)
 		if err != nil {
-			return Action{}, err
+			return pod.Action{}, err
 		}
-		return Action{Port: port}, r.ownHost(s, field, tcp.Host)
+		return pod.Action{Port: port}, r.ownHost(s, field, tcp.Host)
 	}
-	return Action{}, r.unsupported("give it exec, httpGet or tcpSocket", "%s of container %q does nothing", field, s.Name)
+	return pod.Action{}, r.unsupported("give it exec, httpGet or tcpSocket", "%s of container %q does nothing", field, s.Name)
 }
 
 // ownHost refuses a probe of anything but the pod: it would be sent from this
