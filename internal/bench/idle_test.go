@@ -78,7 +78,44 @@ func idleMemory(b *testing.B, root sandbox.Root, layout string) string {
 		idle, second := idleOnce(b, kind.root)
 		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", kind.name, mib(idle.all), mib(idle.files), mib(second.all-idle.all), mib(second.files-idle.files))
 	}
+	each := idleMany(b, unpacked.Root)
+	fmt.Fprintf(&out, "| EROFS image, each of %d | %s | %s | | |\n", many, mib(each.all), mib(each.files))
 	return out.String()
+}
+
+// many is how many sandboxes stand side by side where what they share is to
+// count as shared.
+const many = 10
+
+// idleMany returns the memory of one of many idle sandboxes of the same kind.
+func idleMany(b *testing.B, root sandbox.Root) pss {
+	b.Helper()
+	state := b.TempDir()
+	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: state})
+	for n := range many {
+		box := idleBox(b, engine, sandbox.Spec{ID: fmt.Sprintf("idle-%d", n), Root: root, Agent: []string{image.AgentPath}, User: image.User()})
+		defer func() { _ = box.Close(context.Background()) }()
+	}
+	all := settled(b, state)
+	return pss{all.all / many, all.files / many}
+}
+
+// idleBox boots a sandbox and returns it once its guest agent answered.
+func idleBox(b *testing.B, engine *gvisor.Engine, spec sandbox.Spec) sandbox.Sandbox {
+	b.Helper()
+	box, err := engine.Boot(b.Context(), spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	client, err := agent.NewClient(box.Stream())
+	if err == nil {
+		_, err = client.Identity(b.Context())
+	}
+	if err != nil {
+		_ = box.Close(context.Background())
+		b.Fatal(err)
+	}
+	return box
 }
 
 // idleOnce returns the memory of an idle sandbox, and of the same one with a
@@ -88,18 +125,8 @@ func idleOnce(b *testing.B, root sandbox.Root) (idle, second pss) {
 	state := b.TempDir()
 	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: state})
 	spec := sandbox.Spec{ID: "idle", Root: root, Agent: []string{image.AgentPath}, User: image.User()}
-	box, err := engine.Boot(b.Context(), spec)
-	if err != nil {
-		b.Fatal(err)
-	}
+	box := idleBox(b, engine, spec)
 	defer func() { _ = box.Close(context.Background()) }()
-	client, err := agent.NewClient(box.Stream())
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := client.Identity(b.Context()); err != nil {
-		b.Fatal(err)
-	}
 	idle = settled(b, state)
 	spec.Agent = []string{"/usr/bin/sleep", "600"}
 	cmd := joined(b, filepath.Join(state, "gvisor-idle", "state"), spec, "second", "--detach")
