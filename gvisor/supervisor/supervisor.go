@@ -27,6 +27,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/engine/cgroup/oom"
 	"github.com/bulkhead-dev/bulkhead/engine/folder"
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
+	"github.com/bulkhead-dev/bulkhead/gvisor/coldstart"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 )
 
@@ -108,6 +109,8 @@ func runscConfig(o options) (*config.Config, error) {
 		// A group costs time and root: there is one when a limit needs it.
 		"ignore-cgroups": fmt.Sprint(!o.cgroups),
 		"rootless":       fmt.Sprint(o.rootless),
+		// How the sandbox's processes know whose they are.
+		coldstart.Flag: coldstart.Value,
 	}
 	if o.debugLog != "" {
 		settings["debug"] = "true"

@@ -9,6 +9,7 @@ import (
 	"gvisor.dev/gvisor/runsc/cli/maincli"
 
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
+	"github.com/bulkhead-dev/bulkhead/gvisor/coldstart"
 	"github.com/bulkhead-dev/bulkhead/gvisor/filters"
 	"github.com/bulkhead-dev/bulkhead/gvisor/supervisor"
 )
@@ -17,6 +18,8 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == wire.Verb {
 		os.Exit(supervisor.Main(os.Args[2:]))
 	}
-	filters.Use() // the process that becomes a sandbox is started as runsc
+	// The process that becomes a sandbox is started as runsc.
+	filters.Use()
+	coldstart.Use(os.Args)
 	maincli.Main()
 }

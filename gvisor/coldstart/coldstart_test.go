@@ -1,0 +1,43 @@
+package coldstart
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"gvisor.dev/gvisor/pkg/sentry/seccheck"
+)
+
+// TestTracePoints: gVisor registers none in a sandbox of the supervisor's, and
+// all of them in any other process, or where a trace session is asked for.
+// Registration is once for a process: each case is one of its own.
+func TestTracePoints(t *testing.T) {
+	const envCase = "COLDSTART_CASE"
+	cases := map[string]struct {
+		args []string
+		want bool
+	}{
+		"supervised":       {[]string{"runsc-sandbox", "--root=/r", "--debug-command=!supervise", "boot", "--bundle=/b", "id"}, false},
+		"runsc":            {[]string{"runsc-sandbox", "--root=/r", "boot", "--bundle=/b", "id"}, true},
+		"runsc, debugging": {[]string{"runsc-sandbox", "--debug-command=!boot", "boot", "id"}, true},
+		"a session":        {[]string{"runsc-sandbox", "--debug-command=!supervise", "boot", "--pod-init-config-fd=3", "id"}, true},
+	}
+	if name := os.Getenv(envCase); name != "" {
+		tt := cases[name]
+		Use(tt.args)
+		seccheck.Initialize() // as gVisor's loader does
+		if got := len(seccheck.Points) > 0; got != tt.want {
+			t.Errorf("trace points: %t, want %t", got, tt.want)
+		}
+		return
+	}
+	for name := range cases {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestTracePoints$")
+			cmd.Env = append(os.Environ(), envCase+"="+name)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
