@@ -81,7 +81,8 @@ func local(path string) string {
 
 // allowed is, for each package, which packages of this module it may import.
 // It is written by hand: a new arrow in the architecture is a line in review.
-// cli composes everything and is imported by main alone.
+// cli composes everything and is imported by main alone; sandboxcli composes
+// what makes sandboxes.
 func allowed() map[string][]string {
 	return map[string][]string{
 		// The domain: pure.
@@ -92,9 +93,9 @@ func allowed() map[string][]string {
 		// Manifests in, decisions out.
 		"./manifest":        {"./risk"},
 		"./internal/config": {"./boundary", "./internal/metadata", "./manifest", "./policy", "./risk", "./risk/rules"},
-		"./internal/report": {"./boundary", "./risk", "./risk/rules"},
+		"./internal/report": {"./boundary", "./internal/printable", "./risk", "./risk/rules"},
 		"./internal/decide": {"./boundary", "./internal/config", "./internal/fault", "./internal/metadata", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
-		"./internal/harden": {"./api/v1alpha1", "./boundary", "./internal/decide", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
+		"./internal/harden": {"./api/v1alpha1", "./boundary", "./internal/decide", "./internal/printable", "./internal/report", "./manifest", "./policy", "./risk", "./risk/rules"},
 		// Charts, kustomizations and clusters to manifests, in a process of its own.
 		"./internal/kubewire": {},
 		"./internal/render":   {},
@@ -131,6 +132,7 @@ func allowed() map[string][]string {
 		// Leaves.
 		"./internal/fault":     {},
 		"./internal/metadata":  {},
+		"./internal/printable": {},
 		"./internal/version":   {},
 		"./internal/variables": {},
 		"./internal/bench":     {"./boundary", "./internal/agent", "./internal/runner", "./sandbox"},
@@ -138,12 +140,19 @@ func allowed() map[string][]string {
 		// The attacker of the demo: it may know nothing of what it attacks.
 		"./examples":         {},
 		"./examples/hostile": {},
-		"./internal/demo":    {"./boundary", "./internal/report", "./internal/runner"},
+		"./internal/demo":    {"./boundary", "./internal/printable", "./internal/report", "./internal/runner"},
+		// Command lines. That of sandboxes knows no package that decides.
+		"./internal/console": {"./internal/fault", "./internal/printable"},
+		"./internal/sandboxcli": {
+			"./boundary", "./engine/gvisor", "./engine/runc", "./image", "./internal/agent", "./internal/archive", "./internal/bench", "./internal/console",
+			"./internal/egress", "./internal/fault", "./internal/keeper", "./internal/pod", "./internal/podrun", "./internal/printable", "./internal/runner",
+			"./internal/version", "./risk", "./sandbox",
+		},
 		// For tests only.
 		"./internal/testbin":    {},
 		"./sandbox/sandboxtest": {"./boundary", "./image", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/runner", "./internal/testbin", "./sandbox"},
 		// Binaries.
-		"./cmd/bulkhead":       {"./internal/cli"},
+		"./cmd/bulkhead":       {"./internal/cli", "./internal/console"},
 		"./cmd/bulkhead-guest": {"./internal/guest"},
 		"./cmd/bulkhead-kube":  {"./internal/kubecli"},
 	}

@@ -10,15 +10,16 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/bulkhead-dev/bulkhead/internal/config"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
@@ -33,7 +34,7 @@ type checkFlags struct {
 	inputs             inputFlags
 }
 
-func newCheck(s Streams) *cobra.Command {
+func newCheck(s console.Streams) *cobra.Command {
 	var f checkFlags
 	cmd := &cobra.Command{
 		Use:   "check [PATH|-]...",
@@ -75,31 +76,16 @@ Exit code:
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration file (default: bulkhead.yaml here or in a parent folder)")
 	f.inputs.add(cmd)
 	f.inputs.cluster.add(cmd)
-	complete(cmd, "output", reportFormats()...)
-	complete(cmd, "fail-on", "error", "warning", "info")
+	console.Complete(cmd, "output", reportFormats()...)
+	console.Complete(cmd, "fail-on", "error", "warning", "info")
 	return cmd
 }
 
-// complete offers the values of a flag to the shell.
-func complete(cmd *cobra.Command, flag string, values ...string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) //nolint:forbidigo // the flag was not defined: a mistake in the verb, which its tests see
-	}
-}
-
-// oneOf is the usage error for a flag's value that is not among the known.
-func oneOf(flag, value string, known ...string) error {
-	if slices.Contains(known, value) {
-		return nil
-	}
-	return usageError(fmt.Errorf("invalid value %q for --%s", value, flag), "use one of "+strings.Join(known, ", "))
-}
-
-func (f checkFlags) run(ctx context.Context, s Streams, args []string) error {
-	if err := oneOf("output", f.output, reportFormats()...); err != nil {
+func (f checkFlags) run(ctx context.Context, s console.Streams, args []string) error {
+	if err := console.OneOf("output", f.output, reportFormats()...); err != nil {
 		return err
 	}
-	if err := oneOf("fail-on", f.failOn, "error", "warning", "info"); err != nil {
+	if err := console.OneOf("fail-on", f.failOn, "error", "warning", "info"); err != nil {
 		return err
 	}
 	paths, err := f.inputs.paths(args)
@@ -116,10 +102,10 @@ func (f checkFlags) run(ctx context.Context, s Streams, args []string) error {
 		return err
 	}
 	if in.bad {
-		return exitWith(fault.Usage)
+		return console.Exit(fault.Usage)
 	}
 	if rep.Worst(rules.Severity(f.failOn)) || f.failOnNotEvaluated && len(rep.NotEvaluated) > 0 {
-		return exitWith(fault.Findings)
+		return console.Exit(fault.Findings)
 	}
 	return nil
 }
@@ -171,7 +157,7 @@ const softMemory = 512 << 20
 // readInput reads the manifests and decides. What cannot be read is said on
 // standard error, and the rest is decided all the same. rowsOnly: the outcome is
 // reported and nothing more is asked of it.
-func readInput(ctx context.Context, s Streams, configPath string, inputs inputFlags, paths []string, rowsOnly bool) (input, error) {
+func readInput(ctx context.Context, s console.Streams, configPath string, inputs inputFlags, paths []string, rowsOnly bool) (input, error) {
 	if small(paths) {
 		// Loading the rules alone would be collected two or three times: a quarter
 		// of the time that a small check takes.
@@ -215,7 +201,7 @@ func readInput(ctx context.Context, s Streams, configPath string, inputs inputFl
 	}
 	for _, u := range set.Units {
 		n := report.Notice{Level: rules.Info, File: u.Path, Message: "a " + string(u.Form) + ": lines count in what it renders to"}
-		fmt.Fprintf(s.Err, "bulkhead: %s: %s\n", report.Plain(n.File), n.Message)
+		fmt.Fprintf(s.Err, "bulkhead: %s: %s\n", printable.Text(n.File), n.Message)
 		in.notices = append(in.notices, n)
 	}
 	return in, nil
@@ -243,9 +229,9 @@ const notObject = "not a Kubernetes object: apiVersion or kind is missing"
 
 // complain prints one thing that could not be read, with its next step.
 func complain(w io.Writer, e *manifest.Error) {
-	fmt.Fprintf(w, "bulkhead: %s\n", report.Plain(e.Error()))
+	fmt.Fprintf(w, "bulkhead: %s\n", printable.Text(e.Error()))
 	if e.Hint != "" {
-		fmt.Fprintf(w, "  next: %s\n", report.Plain(e.Hint))
+		fmt.Fprintf(w, "  next: %s\n", printable.Text(e.Hint))
 	}
 }
 
@@ -263,7 +249,7 @@ func loadConfig(path string, inputs []string) (config.Config, error) {
 		}
 		found, err := config.Find(dir)
 		if err != nil {
-			return config.Config{}, usageError(err, hint)
+			return config.Config{}, console.UsageError(err, hint)
 		}
 		if found == "" {
 			return config.Default(), nil
@@ -272,10 +258,10 @@ func loadConfig(path string, inputs []string) (config.Config, error) {
 	}
 	cfg, err := config.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return cfg, usageError(err, "check the path given with --config")
+		return cfg, console.UsageError(err, "check the path given with --config")
 	}
 	if err != nil {
-		return cfg, usageError(err, hint)
+		return cfg, console.UsageError(err, hint)
 	}
 	return cfg, nil
 }

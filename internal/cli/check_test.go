@@ -13,6 +13,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 )
 
@@ -21,7 +22,7 @@ func checkText(t *testing.T, text string, args ...string) (code int, stdout, std
 	t.Helper()
 	t.Chdir(t.TempDir()) // no bulkhead.yaml here or above
 	var out, errs bytes.Buffer
-	code = Main(context.Background(), append(append([]string{"check"}, args...), "-"), Streams{In: strings.NewReader(text), Out: &out, Err: &errs})
+	code = Main(context.Background(), append(append([]string{"check"}, args...), "-"), console.Streams{In: strings.NewReader(text), Out: &out, Err: &errs})
 	return code, out.String(), errs.String()
 }
 
@@ -100,7 +101,7 @@ spec: {podSelector: {}, egress: [{}]}
 	for _, args := range [][]string{{"check", file}, {"check", "-o", "json", file}, {"explain", file}, {"explain", file + ":Pod/\x1b[2J"}, {"check", "\x1b[2J"},
 		{"check", "-o", "sarif", file}, {"check", "-o", "markdown", file}, {"check", "-o", "html", file}, {"check", "--config", "a\n::error::[2J"}, {"rules", "a\n::error::[2J"}} {
 		var out, errs bytes.Buffer
-		Main(context.Background(), args, Streams{Out: &out, Err: &errs})
+		Main(context.Background(), args, console.Streams{Out: &out, Err: &errs})
 		if !strings.Contains(out.String()+errs.String(), "[2J") {
 			t.Errorf("%q: the hostile text is not in the output at all: nothing is shown\n%s%s", args, out.String(), errs.String())
 		}

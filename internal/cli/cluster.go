@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -33,7 +34,7 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 // validate refuses flags that would have no effect.
 func (f clusterFlags) validate() error {
 	if !f.on && (f.kubeconfig != "" || f.context != "" || f.namespace != "") {
-		return usageError(errors.New("--kubeconfig, --context and --namespace are for --cluster"), "add --cluster, or leave them out")
+		return console.UsageError(errors.New("--kubeconfig, --context and --namespace are for --cluster"), "add --cluster, or leave them out")
 	}
 	return nil
 }

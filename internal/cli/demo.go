@@ -17,6 +17,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/examples"
 	"github.com/bulkhead-dev/bulkhead/internal/config"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/demo"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 )
@@ -28,7 +29,7 @@ type demoFlags struct {
 	inside string // the stage's folder, in the process that has a network of its own
 }
 
-func newDemo(s Streams) *cobra.Command {
+func newDemo(s console.Streams) *cobra.Command {
 	var f demoFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -47,12 +48,12 @@ Exit code: 0 nothing reached the host from behind the boundary, 1 something did,
   sudo bulkhead demo --report /tmp/report.html`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError(fmt.Errorf("demo takes no arguments, not %q", args[0]), "see `bulkhead demo --help`")
+				return console.UsageError(fmt.Errorf("demo takes no arguments, not %q", args[0]), "see `bulkhead demo --help`")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("output", f.output, "table", "json"); err != nil {
+			if err := console.OneOf("output", f.output, "table", "json"); err != nil {
 				return err
 			}
 			err := f.run(cmd.Context(), s)
@@ -63,14 +64,14 @@ Exit code: 0 nothing reached the host from behind the boundary, 1 something did,
 	cmd.Flags().StringVar(&f.report, "report", "bulkhead-report.html", "where to write the HTML report; empty: nowhere")
 	cmd.Flags().StringVar(&f.inside, "inside", "", "")
 	_ = cmd.Flags().MarkHidden("inside")
-	complete(cmd, "output", "table", "json")
+	console.Complete(cmd, "output", "table", "json")
 	return cmd
 }
 
 // run sets the stage, a folder with the example, and plays on it in a process
 // whose network is its own: the fake metadata server has an address that is
 // real elsewhere, and whatever a sandbox gets out to is in there.
-func (f demoFlags) run(ctx context.Context, s Streams) error {
+func (f demoFlags) run(ctx context.Context, s console.Streams) error {
 	if f.inside != "" {
 		return f.play(ctx, s)
 	}
@@ -123,11 +124,11 @@ func follow(cmd *exec.Cmd) error {
 		case err := <-ended:
 			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 				if exit.Exited() {
-					return exitWith(exit.ExitCode()) // it said why
+					return console.Exit(exit.ExitCode()) // it said why
 				}
 				// Passed on before the child was ready for it, or nobody reads any more.
 				if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() != syscall.SIGKILL {
-					return exitWith(128 + int(status.Signal()))
+					return console.Exit(128 + int(status.Signal()))
 				}
 			}
 			if err != nil {

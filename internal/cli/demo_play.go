@@ -16,14 +16,15 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/engine/runc"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/demo"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
+	"github.com/bulkhead-dev/bulkhead/internal/sandboxcli"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -40,7 +41,7 @@ const (
 // whose working directory is the stage.
 type play struct {
 	flags   demoFlags
-	s       Streams
+	s       console.Streams
 	out     io.Writer // what is told on the way; nothing where the output is JSON
 	program string    // the hostile program's path on the host
 	host    demo.Host
@@ -48,10 +49,10 @@ type play struct {
 	report  demo.Report
 }
 
-func (f demoFlags) play(ctx context.Context, s Streams) (err error) {
+func (f demoFlags) play(ctx context.Context, s console.Streams) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	program := companion("bulkhead-hostile")
+	program := console.Companion("bulkhead-hostile")
 	if program == "" {
 		return fault.WithHint(fmt.Errorf("bulkhead-hostile not found: %w", sandbox.ErrUnavailable),
 			"put it beside the bulkhead binary or on PATH (`make build` puts it into bin/)")
@@ -116,20 +117,16 @@ func (p *play) check(ctx context.Context) error {
 // refusal asks for the code interpreter by the default route, the way
 // `bulkhead run` does. Nothing here gives the boundary, so that nothing may run.
 func (p *play) refusal(ctx context.Context) error {
-	args := []string{"-f", demoInterpreter, "--image", imageHost}
+	args := []string{"-f", demoInterpreter, "--image", "host"}
 	p.act("The default route", "bulkhead run "+strings.Join(args, " "))
-	f, err := parseRunFlags(args)
-	if err != nil {
-		return err
-	}
-	_, _, err = f.podRequest(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, []string{demoProgram})
+	_, err := sandboxcli.PodRequest(ctx, console.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, planPod, args, []string{demoProgram})
 	if err == nil {
 		return errors.New("the default route was to be refused here, and was not")
 	}
 	if !errors.Is(err, sandbox.ErrBoundary) {
 		return err
 	}
-	p.report.Refusal = demo.Refusal{Message: printable(err.Error()), Next: printable(fault.Hint(err))}
+	p.report.Refusal = demo.Refusal{Message: printable.Lines(err.Error()), Next: printable.Lines(fault.Hint(err))}
 	fmt.Fprintf(p.out, "bulkhead: %s\n  next: %s\n", p.report.Refusal.Message, p.report.Refusal.Next)
 	return nil
 }
@@ -137,26 +134,16 @@ func (p *play) refusal(ctx context.Context) error {
 // demoWaived are the flags of `bulkhead run` with the waiver. Without root the
 // manifest's limits cannot all be held.
 func demoWaived(program string) []string {
-	return []string{"-f", demoInterpreter, "--config", demoWaiver, "--image", imageHost, "--limits", bestEffortLimits, "-v", program + ":" + demoProgram}
-}
-
-func parseRunFlags(args []string) (f runFlags, err error) {
-	cmd := &cobra.Command{}
-	f.register(cmd)
-	err = cmd.ParseFlags(args)
-	return f, err
+	return []string{"-f", demoInterpreter, "--config", demoWaiver, "--image", "host", "--limits", "best-effort", "-v", program + ":" + demoProgram}
 }
 
 // request is what `bulkhead run` with the waiver makes of the manifest. notes
 // are what it says on standard error.
 func (p *play) request(ctx context.Context) (req runner.Request, notes string, err error) {
-	f, err := parseRunFlags(demoWaived(p.program))
-	if err != nil {
-		return req, "", err
-	}
 	var said bytes.Buffer
-	run, _, err := f.podRequest(ctx, Streams{In: strings.NewReader(""), Out: io.Discard, Err: &said}, []string{demoProgram})
-	return run.req, said.String(), err
+	s := console.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &said}
+	req, err = sandboxcli.PodRequest(ctx, s, planPod, demoWaived(p.program), []string{demoProgram})
+	return req, said.String(), err
 }
 
 // sandboxed runs the hostile program by the waiver.
@@ -185,17 +172,17 @@ func (p *play) sandboxed(ctx context.Context) error {
 // in its way is no error: it is said, and nothing is concluded.
 func (p *play) control(ctx context.Context) error {
 	p.act("The control: the same sandbox and program on the host's own kernel", "# engine runc, in a network with a fake metadata server")
-	state, err := stateDir()
+	state, err := sandboxcli.StateDir()
 	if err != nil {
 		return err
 	}
-	engine := runc.New(runc.Config{Runc: companion("runc"), StateDir: state, NetworkNamespace: fmt.Sprintf("/proc/%d/ns/net", os.Getpid())})
+	engine := runc.New(runc.Config{Runc: console.Companion("runc"), StateDir: state, NetworkNamespace: fmt.Sprintf("/proc/%d/ns/net", os.Getpid())})
 	run, err := p.onHostKernel(ctx, engine)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		run = demo.Skipped(engine.Name(), engine.Boundary(), printable(err.Error()))
+		run = demo.Skipped(engine.Name(), engine.Boundary(), printable.Lines(err.Error()))
 	}
 	p.report.Control = run
 	p.report.Differing = demo.Differing(p.report.Sandbox, run)
@@ -259,7 +246,7 @@ func (p *play) curtain(context.Context) error {
 func (p *play) verdict() error {
 	if reached := p.report.Sandbox.With(demo.Reached); len(reached) > 0 {
 		fmt.Fprintf(p.s.Err, "bulkhead: the host was reached from behind %s: %s\n", p.report.Sandbox.Engine, strings.Join(reached, ", "))
-		return exitWith(fault.Findings)
+		return console.Exit(fault.Findings)
 	}
 	if missing := p.report.Sandbox.With(demo.NotRun); len(missing) > 0 {
 		return fault.WithHint(fmt.Errorf("nothing is known about %s behind %s", strings.Join(missing, ", "), p.report.Sandbox.Engine),

@@ -8,12 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 )
 
-func newExplain(s Streams) *cobra.Command {
+func newExplain(s console.Streams) *cobra.Command {
 	var configPath string
 	var inputs inputFlags
 	cmd := &cobra.Command{
@@ -30,7 +31,7 @@ Exit code: 0, or 2 for bad input (what could be read is still explained).`,
   helm template my-chart | bulkhead explain -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError(fmt.Errorf("explain takes one FILE[:KIND/NAME], not %d arguments", len(args)), "see `bulkhead explain --help`")
+				return console.UsageError(fmt.Errorf("explain takes one FILE[:KIND/NAME], not %d arguments", len(args)), "see `bulkhead explain --help`")
 			}
 			return nil
 		},
@@ -43,7 +44,7 @@ Exit code: 0, or 2 for bad input (what could be read is still explained).`,
 	return cmd
 }
 
-func explain(ctx context.Context, s Streams, configPath string, inputs inputFlags, arg string) error {
+func explain(ctx context.Context, s console.Streams, configPath string, inputs inputFlags, arg string) error {
 	path, want := splitTarget(arg)
 	in, err := readInput(ctx, s, configPath, inputs, []string{path}, true)
 	if err != nil {
@@ -66,7 +67,7 @@ func explain(ctx context.Context, s Streams, configPath string, inputs inputFlag
 	}
 	switch {
 	case in.bad:
-		return exitWith(fault.Usage)
+		return console.Exit(fault.Usage)
 	case shown == 0:
 		return nothingToExplain(path, want, names, in.outcome)
 	}
@@ -75,13 +76,13 @@ func explain(ctx context.Context, s Streams, configPath string, inputs inputFlag
 
 func nothingToExplain(path, want string, names []string, out decide.Outcome) error {
 	if len(names) > 0 {
-		return usageError(fmt.Errorf("%s has no workload %s", path, want), "it has "+strings.Join(names, ", "))
+		return console.UsageError(fmt.Errorf("%s has no workload %s", path, want), "it has "+strings.Join(names, ", "))
 	}
 	if len(out.NotEvaluated) > 0 {
 		n := out.NotEvaluated[0]
-		return usageError(fmt.Errorf("%s:%d: %s/%s is not evaluated: %s", n.File, n.Line, n.Kind, n.Name, n.Reason), "name a workload of a known kind")
+		return console.UsageError(fmt.Errorf("%s:%d: %s/%s is not evaluated: %s", n.File, n.Line, n.Kind, n.Name, n.Reason), "name a workload of a known kind")
 	}
-	return usageError(fmt.Errorf("%s has no workload", path), "name a file with a Pod, Deployment or another workload")
+	return console.UsageError(fmt.Errorf("%s has no workload", path), "name a file with a Pod, Deployment or another workload")
 }
 
 // splitTarget splits FILE:KIND/NAME. A file whose own name has such a form wins.

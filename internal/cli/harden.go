@@ -12,9 +12,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/harden"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 	"github.com/bulkhead-dev/bulkhead/risk"
@@ -32,7 +34,7 @@ type hardenFlags struct {
 	inputs               inputFlags
 }
 
-func newHarden(s Streams) *cobra.Command {
+func newHarden(s console.Streams) *cobra.Command {
 	var f hardenFlags
 	cmd := &cobra.Command{
 		Use:   "harden PATH...",
@@ -68,7 +70,7 @@ Exit code:
   bulkhead harden deploy/ | git apply`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError(errors.New("harden takes the paths to harden"), "name files or folders, or - for standard input")
+				return console.UsageError(errors.New("harden takes the paths to harden"), "name files or folders, or - for standard input")
 			}
 			return nil
 		},
@@ -86,16 +88,16 @@ Exit code:
 	cmd.MarkFlagsMutuallyExclusive("diff", "write", "out-dir", "kustomize")
 	f.inputs.add(cmd)
 	f.cluster.addRuntimes(cmd)
-	complete(cmd, "output", "text", "json")
-	complete(cmd, "fail-on", "error", "warning", "info")
+	console.Complete(cmd, "output", "text", "json")
+	console.Complete(cmd, "fail-on", "error", "warning", "info")
 	return cmd
 }
 
-func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
-	if err := oneOf("output", f.output, "text", "json"); err != nil {
+func (f hardenFlags) run(ctx context.Context, s console.Streams, paths []string) error {
+	if err := console.OneOf("output", f.output, "text", "json"); err != nil {
 		return err
 	}
-	if err := oneOf("fail-on", f.failOn, "error", "warning", "info"); err != nil {
+	if err := console.OneOf("fail-on", f.failOn, "error", "warning", "info"); err != nil {
 		return err
 	}
 	if err := f.cluster.validate(); err != nil {
@@ -141,16 +143,16 @@ func (f hardenFlags) run(ctx context.Context, s Streams, paths []string) error {
 		return err
 	}
 	for _, line := range h.said {
-		fmt.Fprintf(s.Err, "bulkhead: %s\n", report.Plain(line))
+		fmt.Fprintf(s.Err, "bulkhead: %s\n", printable.Text(line))
 	}
 	if err := f.print(s, result); err != nil {
 		return fault.WithCode(fmt.Errorf("writing: %w", err), fault.Usage)
 	}
 	if in.bad || len(h.refused) > 0 {
-		return exitWith(fault.Usage)
+		return console.Exit(fault.Usage)
 	}
 	if result.Worst(rules.Severity(f.failOn)) {
-		return exitWith(fault.Findings)
+		return console.Exit(fault.Findings)
 	}
 	return nil
 }
@@ -166,7 +168,7 @@ func readStdin(r io.Reader) ([]byte, error) {
 		err = fmt.Errorf("more than %d MiB", maxStdin>>20)
 	}
 	if err != nil {
-		return nil, usageError(fmt.Errorf("reading standard input: %w", err), "name files instead")
+		return nil, console.UsageError(fmt.Errorf("reading standard input: %w", err), "name files instead")
 	}
 	return text, nil
 }
@@ -319,7 +321,7 @@ func (h *hardening) result() (report.Hardening, error) {
 	return out, nil
 }
 
-func (f hardenFlags) print(s Streams, h report.Hardening) error {
+func (f hardenFlags) print(s console.Streams, h report.Hardening) error {
 	if f.output == "json" {
 		return report.WriteHardeningJSON(s.Out, h)
 	}
@@ -333,7 +335,7 @@ func (f hardenFlags) print(s Streams, h report.Hardening) error {
 	case f.write, f.outDir != "", f.kustomize != "":
 		for _, d := range h.Files {
 			if d.Written != "" {
-				fmt.Fprintln(s.Out, report.Plain(d.Written))
+				fmt.Fprintln(s.Out, printable.Text(d.Written))
 			}
 		}
 	default:

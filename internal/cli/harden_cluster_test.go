@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 )
 
 // apiServer is one that has two kinds: RuntimeClasses and nodes.
@@ -71,7 +73,7 @@ func TestHardenAsksTheCluster(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out, errs bytes.Buffer
-			code := Main(t.Context(), []string{"harden", "--cluster", "--kubeconfig", apiServer(t, c.classes, c.nodes), file}, Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+			code := Main(t.Context(), []string{"harden", "--cluster", "--kubeconfig", apiServer(t, c.classes, c.nodes), file}, console.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 			said := strings.Join(strings.Fields(errs.String()), " ")
 			if code != c.code {
 				t.Errorf("code %d, want %d: %s", code, c.code, said)

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 )
 
 // TestHardenPage: the examples of docs/harden.md are what the verb prints.
@@ -15,7 +17,7 @@ func TestHardenPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
-	if code := Main(t.Context(), []string{"harden", "examples/llm-stack"}, Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != 0 {
+	if code := Main(t.Context(), []string{"harden", "examples/llm-stack"}, console.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != 0 {
 		t.Fatalf("code %d\n%s", code, errs.String())
 	}
 	shown := 0

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/harden"
 	"github.com/bulkhead-dev/bulkhead/manifest"
@@ -21,10 +22,10 @@ func (f hardenFlags) overlayFolder(paths []string) error {
 	}
 	for _, p := range paths {
 		if p == "-" {
-			return usageError(errors.New("--kustomize cannot be laid over standard input: an overlay names files"), "write it to a file and name that")
+			return console.UsageError(errors.New("--kustomize cannot be laid over standard input: an overlay names files"), "write it to a file and name that")
 		}
 		if resolved(p) == resolved(f.kustomize) {
-			return usageError(fmt.Errorf("--kustomize %s is what is hardened", f.kustomize), "name a folder of its own, which the next run leaves alone")
+			return console.UsageError(fmt.Errorf("--kustomize %s is what is hardened", f.kustomize), "name a folder of its own, which the next run leaves alone")
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -55,7 +56,7 @@ func TestChangedMeanwhile(t *testing.T) {
 			}
 		}
 		write(old)
-		in, err := readInput(t.Context(), Streams{Out: io.Discard, Err: io.Discard}, "", inputFlags{renderTimeout: renderTimeout}, []string{path}, false)
+		in, err := readInput(t.Context(), console.Streams{Out: io.Discard, Err: io.Discard}, "", inputFlags{renderTimeout: renderTimeout}, []string{path}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

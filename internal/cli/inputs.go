@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -47,22 +48,22 @@ func (f inputFlags) paths(args []string) ([]string, error) {
 
 // read reads every input of a command line. own are the kinds of the
 // configuration, for a cluster.
-func (f inputFlags) read(ctx context.Context, s Streams, paths []string, own []manifest.Kind) (manifest.Set, error) {
+func (f inputFlags) read(ctx context.Context, s console.Streams, paths []string, own []manifest.Kind) (manifest.Set, error) {
 	if f.renderTimeout <= 0 {
-		return manifest.Set{}, usageError(errors.New("--render-timeout is not above zero"), "give a time such as 30s")
+		return manifest.Set{}, console.UsageError(errors.New("--render-timeout is not above zero"), "give a time such as 30s")
 	}
 	k := f.kube()
-	line := newProgress(s.Err)
-	defer line.done()
+	line := console.NewProgress(s.Err)
+	defer line.Done()
 	reader := manifest.Reader{
 		Limits: k.limits, Stdin: s.In, Render: k.unit, Skip: f.skip,
-		Progress: func(done, all int) { line.say("reading: %d of %d", done, all) },
+		Progress: func(done, all int) { line.Say("reading: %d of %d", done, all) },
 	}
 	set := reader.ReadAll(ctx, paths)
 	if !f.cluster.on {
 		return set, nil
 	}
-	line.say("reading the cluster")
+	line.Say("reading the cluster")
 	batch, err := f.cluster.read(ctx, k, own)
 	set.Objects = append(set.Objects, batch.Objects...)
 	set.Errors = append(set.Errors, batch.Errors...)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/kubewire"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 	"github.com/bulkhead-dev/bulkhead/manifest"
@@ -60,7 +61,7 @@ var errNoCompanion = errors.New("bulkhead-kube is not there")
 // one of the process, beside those in the batch.
 func (k kube) run(ctx context.Context, args, env []string, limit int64) (manifest.Batch, error) {
 	var batch manifest.Batch
-	exe := companion("bulkhead-kube")
+	exe := console.Companion("bulkhead-kube")
 	if exe == "" {
 		return batch, errNoCompanion
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
+	"github.com/bulkhead-dev/bulkhead/internal/sandboxcli"
 )
 
 // must runs a verb and returns its output.
@@ -187,7 +188,7 @@ func TestNamedCrash(t *testing.T) {
 func TestNamedPrivate(t *testing.T) {
 	i := install(t, 0)
 	name := i.detach(t)
-	state, err := stateDir()
+	state, err := sandboxcli.StateDir()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
@@ -20,14 +22,14 @@ func reportFormats() []string { return []string{"table", "json", "sarif", "markd
 func (in input) warn(w io.Writer) {
 	for _, n := range in.aboutConfig {
 		if n.Level == rules.Warning {
-			fmt.Fprintf(w, "bulkhead: warning: %s:%d: %s\n", report.Plain(n.File), n.Line, report.Plain(n.Message))
-			fmt.Fprintf(w, "  next: %s\n", report.Plain(n.Next))
+			fmt.Fprintf(w, "bulkhead: warning: %s:%d: %s\n", printable.Text(n.File), n.Line, printable.Text(n.Message))
+			fmt.Fprintf(w, "  next: %s\n", printable.Text(n.Next))
 		}
 	}
 }
 
 // writeReport writes the report in one of the formats.
-func writeReport(s Streams, format string, rep report.Report, inForce []rules.Rule) error {
+func writeReport(s console.Streams, format string, rep report.Report, inForce []rules.Rule) error {
 	about := report.About{Version: version.String(), Time: time.Now(), Rules: inForce}
 	var err error
 	switch format {
@@ -46,14 +48,6 @@ func writeReport(s Streams, format string, rep report.Report, inForce []rules.Ru
 	}
 	if err != nil {
 		return fault.WithCode(fmt.Errorf("writing the report: %w", err), fault.Usage)
-	}
-	return nil
-}
-
-// tableOrJSON refuses any other format of a list.
-func tableOrJSON(output string) error {
-	if output != "table" && output != "json" {
-		return usageError(fmt.Errorf("unknown output %q", output), "it is table or json")
 	}
 	return nil
 }

@@ -11,12 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 )
 
-func newPolicy(s Streams) *cobra.Command {
+func newPolicy(s console.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "What routes mean for workloads, before and when they are enforced",
@@ -33,7 +35,7 @@ type impactFlags struct {
 	inputs         inputFlags
 }
 
-func newPolicyImpact(s Streams) *cobra.Command {
+func newPolicyImpact(s console.Streams) *cobra.Command {
 	var f impactFlags
 	cmd := &cobra.Command{
 		Use:   "impact [PATH|-]...",
@@ -67,12 +69,12 @@ Exit code:
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration file (default: bulkhead.yaml here or in a parent folder)")
 	f.inputs.add(cmd)
 	f.inputs.cluster.add(cmd)
-	complete(cmd, "output", "table", "json")
+	console.Complete(cmd, "output", "table", "json")
 	return cmd
 }
 
-func (f impactFlags) run(ctx context.Context, s Streams, args []string) error {
-	if err := oneOf("output", f.output, "table", "json"); err != nil {
+func (f impactFlags) run(ctx context.Context, s console.Streams, args []string) error {
+	if err := console.OneOf("output", f.output, "table", "json"); err != nil {
 		return err
 	}
 	paths, err := f.inputs.paths(args)
@@ -93,9 +95,9 @@ func (f impactFlags) run(ctx context.Context, s Streams, args []string) error {
 	case err != nil:
 		return fault.WithCode(fmt.Errorf("writing the impact: %w", err), fault.Usage)
 	case in.bad:
-		return exitWith(fault.Usage)
+		return console.Exit(fault.Usage)
 	case im.Summary.Denied > 0:
-		return exitWith(fault.Findings)
+		return console.Exit(fault.Findings)
 	}
 	return nil
 }
@@ -117,11 +119,11 @@ func writeImpact(out io.Writer, im decide.Impact) error {
 			if r.Namespace != "" {
 				name += " (" + r.Namespace + ")"
 			}
-			name = report.Plain(name)
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Fate, name, r.RiskClass, r.Required, report.Plain(dash(r.RuntimeClass)), podCount(r), memory(r))
+			name = printable.Text(name)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Fate, name, r.RiskClass, r.Required, printable.Text(dash(r.RuntimeClass)), podCount(r), memory(r))
 			fmt.Fprintf(&why, "\n%s\n", name)
 			for _, line := range details(r) {
-				fmt.Fprintf(&why, "  %s\n", report.Plain(line))
+				fmt.Fprintf(&why, "  %s\n", printable.Text(line))
 			}
 		}
 	}
@@ -136,7 +138,7 @@ func writeImpact(out io.Writer, im decide.Impact) error {
 	fmt.Fprintf(&b, "%d denied, %d raised, %d unchanged, %d undecided, %d not evaluated\n", s.Denied, s.Raised, s.Unchanged, s.Undecided, len(im.NotEvaluated))
 	for _, name := range slices.Sorted(maps.Keys(s.RuntimeClasses)) {
 		c := s.RuntimeClasses[name]
-		fmt.Fprintf(&b, "RuntimeClass %s: %s, %s, %s of overhead\n", report.Plain(name), count(c.Workloads, "workload"), count(c.Pods, "pod"), mebibytes(c.MemoryBytes))
+		fmt.Fprintf(&b, "RuntimeClass %s: %s, %s, %s of overhead\n", printable.Text(name), count(c.Workloads, "workload"), count(c.Pods, "pod"), mebibytes(c.MemoryBytes))
 	}
 	if s.Unknown > 0 {
 		fmt.Fprintf(&b, "the overhead of %s is not known: the RuntimeClass declares none\n", count(s.Unknown, "workload"))

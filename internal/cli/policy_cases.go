@@ -16,7 +16,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bulkhead-dev/bulkhead/internal/admission"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -64,7 +66,7 @@ type caseResult struct {
 	Problems []string `json:"problems"`
 }
 
-func newPolicyTest(s Streams) *cobra.Command {
+func newPolicyTest(s console.Streams) *cobra.Command {
 	var file, output, configPath string
 	cmd := &cobra.Command{
 		Use:   "test -f CASES",
@@ -86,7 +88,7 @@ or an object cannot be judged.`,
   bulkhead policy test -f deploy/policies/cases.yaml -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("output", output, "table", "json"); err != nil {
+			if err := console.OneOf("output", output, "table", "json"); err != nil {
 				return err
 			}
 			return testPolicies(cmd.Context(), s, file, output, configPath)
@@ -95,14 +97,14 @@ or an object cannot be judged.`,
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of cases")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "output format: table or json")
 	cmd.Flags().StringVar(&configPath, "config", "", "configuration with own rules and images (default: none)")
-	complete(cmd, "output", "table", "json")
+	console.Complete(cmd, "output", "table", "json")
 	return cmd
 }
 
-func testPolicies(ctx context.Context, s Streams, file, output, configPath string) error {
+func testPolicies(ctx context.Context, s console.Streams, file, output, configPath string) error {
 	cases, err := readCases(file)
 	if err != nil {
-		return usageError(err, "docs/policy.md has the form of a file of cases")
+		return console.UsageError(err, "docs/policy.md has the form of a file of cases")
 	}
 	server, err := caseServer(ctx, s, filepath.Dir(file), cases, configPath)
 	if err != nil {
@@ -114,7 +116,7 @@ func testPolicies(ctx context.Context, s Streams, file, output, configPath strin
 		c := &cases.Cases[i]
 		problems, err := c.run(ctx, server, filepath.Dir(file))
 		if err != nil {
-			return usageError(fmt.Errorf("%s: case %q: %w", file, c.Name, err), "docs/policy.md says what a case can try")
+			return console.UsageError(fmt.Errorf("%s: case %q: %w", file, c.Name, err), "docs/policy.md says what a case can try")
 		}
 		if len(problems) > 0 {
 			failed++
@@ -133,7 +135,7 @@ func testPolicies(ctx context.Context, s Streams, file, output, configPath strin
 	case err != nil:
 		return fault.WithCode(fmt.Errorf("writing the outcome: %w", err), fault.Usage)
 	case failed > 0:
-		return exitWith(fault.Findings)
+		return console.Exit(fault.Findings)
 	}
 	return nil
 }
@@ -145,9 +147,9 @@ func writeCases(w io.Writer, results []caseResult, failed int) error {
 		if !r.OK {
 			word = "FAIL"
 		}
-		fmt.Fprintf(&b, "%s  %s\n", word, report.Plain(r.Name))
+		fmt.Fprintf(&b, "%s  %s\n", word, printable.Text(r.Name))
 		for _, p := range r.Problems {
-			fmt.Fprintf(&b, "      %s\n", report.Plain(p))
+			fmt.Fprintf(&b, "      %s\n", printable.Text(p))
 		}
 	}
 	fmt.Fprintf(&b, "cases: %d, failed: %d\n", len(results), failed)
@@ -156,7 +158,7 @@ func writeCases(w io.Writer, results []caseResult, failed int) error {
 }
 
 // caseServer is an API server with the policies of a file of cases.
-func caseServer(ctx context.Context, s Streams, dir string, cases *policyCases, configPath string) (*admission.Server, error) {
+func caseServer(ctx context.Context, s console.Streams, dir string, cases *policyCases, configPath string) (*admission.Server, error) {
 	paths := make([]string, len(cases.Policies))
 	for i, p := range cases.Policies {
 		paths[i] = beside(dir, p)
@@ -171,7 +173,7 @@ func caseServer(ctx context.Context, s Streams, dir string, cases *policyCases, 
 	}
 	objects, err := policy.Render(policy.Input{Policies: policies, Rules: catalogue})
 	if err != nil {
-		return nil, usageError(fmt.Errorf("rendering the policies: %w", err), "the policies of a cluster are rendered together, and must not contradict each other")
+		return nil, console.UsageError(fmt.Errorf("rendering the policies: %w", err), "the policies of a cluster are rendered together, and must not contradict each other")
 	}
 	return admission.New(objects)
 }

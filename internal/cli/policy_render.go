@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -22,7 +23,7 @@ type renderFlags struct {
 	static     string
 }
 
-func newPolicyRender(s Streams) *cobra.Command {
+func newPolicyRender(s console.Streams) *cobra.Command {
 	var f renderFlags
 	cmd := &cobra.Command{
 		Use:   "render -f POLICY...",
@@ -59,7 +60,7 @@ mistake is said with its line and field.`,
 	return cmd
 }
 
-func (f renderFlags) run(ctx context.Context, s Streams) error {
+func (f renderFlags) run(ctx context.Context, s console.Streams) error {
 	policies, err := readPolicies(ctx, s, f.files)
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (f renderFlags) run(ctx context.Context, s Streams) error {
 	}
 	objects, err := policy.Render(policy.Input{Policies: policies, Rules: catalogue, Namespaces: f.namespaces, Static: f.static != ""})
 	if err != nil {
-		return usageError(fmt.Errorf("rendering the policies: %w", err), "the policies of a cluster are rendered together, and must not contradict each other")
+		return console.UsageError(fmt.Errorf("rendering the policies: %w", err), "the policies of a cluster are rendered together, and must not contradict each other")
 	}
 	if f.static != "" {
 		if objects, err = saveStatic(f.static, objects); err != nil {
@@ -94,9 +95,9 @@ func policyRules(configPath string) (*rules.Catalogue, error) {
 }
 
 // readPolicies reads IsolationPolicies and nothing else.
-func readPolicies(ctx context.Context, s Streams, files []string) ([]*v1alpha1.IsolationPolicy, error) {
+func readPolicies(ctx context.Context, s console.Streams, files []string) ([]*v1alpha1.IsolationPolicy, error) {
 	if len(files) == 0 {
-		return nil, usageError(errors.New("no policy is named"), "name a file: `bulkhead policy render -f policy.yaml`")
+		return nil, console.UsageError(errors.New("no policy is named"), "name a file: `bulkhead policy render -f policy.yaml`")
 	}
 	reader := manifest.Reader{Limits: manifest.DefaultLimits(), Stdin: s.In}
 	in := reader.ReadAll(ctx, files)
@@ -120,10 +121,10 @@ func readPolicies(ctx context.Context, s Streams, files []string) ([]*v1alpha1.I
 		for _, e := range errs {
 			complain(s.Err, e)
 		}
-		return nil, exitWith(fault.Usage)
+		return nil, console.Exit(fault.Usage)
 	}
 	if len(out) == 0 {
-		return nil, usageError(errors.New("there is no IsolationPolicy in the input"), "deploy/policies/default.yaml is one to begin with")
+		return nil, console.UsageError(errors.New("there is no IsolationPolicy in the input"), "deploy/policies/default.yaml is one to begin with")
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
@@ -14,7 +15,7 @@ import (
 // are applied as ever.
 func saveStatic(dir string, objects []policy.Object) ([]policy.Object, error) {
 	if !filepath.IsAbs(dir) {
-		return nil, usageError(fmt.Errorf("%s is not an absolute path", dir), "the API server reads it: name the folder as it is on its host")
+		return nil, console.UsageError(fmt.Errorf("%s is not an absolute path", dir), "the API server reads it: name the folder as it is on its host")
 	}
 	files, err := policy.Static(dir, objects)
 	if err != nil {

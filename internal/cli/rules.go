@@ -6,12 +6,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
 
-func newRules(s Streams) *cobra.Command {
+func newRules(s console.Streams) *cobra.Command {
 	var output, configPath string
 	cmd := &cobra.Command{
 		Use:   "rules [RULE]...",
@@ -32,7 +34,7 @@ Exit code: 0, or 2 where no rule has a name that was given.`,
 	cmd.AddCommand(newRulesTest(s))
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "output format: table, json or markdown")
 	cmd.Flags().StringVar(&configPath, "config", "", "configuration file (default: bulkhead.yaml here or in a parent folder)")
-	complete(cmd, "output", "table", "json", "markdown")
+	console.Complete(cmd, "output", "table", "json", "markdown")
 	return cmd
 }
 
@@ -50,8 +52,8 @@ func completeRules(*cobra.Command, []string, string) ([]cobra.Completion, cobra.
 }
 
 // listRules writes the rules that are named, all where none is.
-func listRules(s Streams, output, configPath string, ids []string) error {
-	if err := oneOf("output", output, "table", "json", "markdown"); err != nil {
+func listRules(s console.Streams, output, configPath string, ids []string) error {
+	if err := console.OneOf("output", output, "table", "json", "markdown"); err != nil {
 		return err
 	}
 	catalogue, err := rulesInForce(configPath)
@@ -62,7 +64,7 @@ func listRules(s Streams, output, configPath string, ids []string) error {
 	for i, id := range ids {
 		r, ok := catalogue.Rule(id)
 		if !ok {
-			return usageError(fmt.Errorf("there is no rule %q", id), "`bulkhead rules` lists them")
+			return console.UsageError(fmt.Errorf("there is no rule %q", id), "`bulkhead rules` lists them")
 		}
 		named[i] = r
 	}
@@ -94,7 +96,7 @@ func rulesInForce(configPath string) (*rules.Catalogue, error) {
 	}
 	catalogue, _, err := cfg.Catalogue(builtin)
 	if err != nil {
-		return nil, usageError(err, "see docs/configuration.md for the form of bulkhead.yaml")
+		return nil, console.UsageError(err, "see docs/configuration.md for the form of bulkhead.yaml")
 	}
 	return catalogue, nil
 }
@@ -105,7 +107,7 @@ type listedRule struct {
 	Expression string `json:"expression,omitempty"`
 }
 
-func writeRulesJSON(s Streams, c *rules.Catalogue, named []*rules.Rule) error {
+func writeRulesJSON(s console.Streams, c *rules.Catalogue, named []*rules.Rule) error {
 	if len(named) == 0 {
 		for i := range c.Rules {
 			named = append(named, &c.Rules[i])
@@ -121,7 +123,7 @@ func writeRulesJSON(s Streams, c *rules.Catalogue, named []*rules.Rule) error {
 	return report.WriteJSON(s.Out, map[string]any{"apiVersion": "bulkhead.dev/rules/v1", "variables": c.Variables, "rules": list})
 }
 
-func writeRuleSections(s Streams, named []*rules.Rule) error {
+func writeRuleSections(s console.Streams, named []*rules.Rule) error {
 	for i, r := range named {
 		if i > 0 {
 			fmt.Fprintln(s.Out)
@@ -133,12 +135,12 @@ func writeRuleSections(s Streams, named []*rules.Rule) error {
 	return nil
 }
 
-func writeRulesTable(s Streams, c *rules.Catalogue) error {
+func writeRulesTable(s console.Streams, c *rules.Catalogue) error {
 	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "RULE\tKIND\tSCOPE\tSAYS\tTITLE")
 	for i := range c.Rules {
 		r := &c.Rules[i]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", report.Plain(r.ID), r.Kind, r.Scope, r.Says(), report.Plain(r.Title))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable.Text(r.ID), r.Kind, r.Scope, r.Says(), printable.Text(r.Title))
 	}
 	return w.Flush()
 }

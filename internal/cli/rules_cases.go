@@ -9,13 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/internal/config"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
-	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
 
-func newRulesTest(s Streams) *cobra.Command {
+func newRulesTest(s console.Streams) *cobra.Command {
 	var configPath string
 	cmd := &cobra.Command{
 		Use:   "test [PATH]...",
@@ -35,7 +36,7 @@ cannot be read or a rule does not compile.`,
 	return cmd
 }
 
-func testRules(s Streams, configPath string, paths []string) error {
+func testRules(s console.Streams, configPath string, paths []string) error {
 	own, err := ownRules(configPath, paths)
 	if err != nil {
 		return err
@@ -46,17 +47,17 @@ func testRules(s Streams, configPath string, paths []string) error {
 	}
 	all, err := builtin.With(own)
 	if err != nil {
-		return usageError(err, "an own rule needs an id of its own; `bulkhead rules` lists those that are taken")
+		return console.UsageError(err, "an own rule needs an id of its own; `bulkhead rules` lists those that are taken")
 	}
 	evaluator, err := rules.NewEvaluator(all)
 	if err != nil {
-		return usageError(err, "correct the expression; docs/configuration.md says what it can use")
+		return console.UsageError(err, "correct the expression; docs/configuration.md says what it can use")
 	}
 	cases, failed := 0, 0
 	for i := range all.Rules[len(builtin.Rules):] {
 		r := &all.Rules[len(builtin.Rules)+i]
 		if err := evaluator.CompileRule(r); err != nil {
-			return usageError(err, "correct the expression; docs/configuration.md says what it can use")
+			return console.UsageError(err, "correct the expression; docs/configuration.md says what it can use")
 		}
 		n, problems := runCases(evaluator, r)
 		cases += n
@@ -65,7 +66,7 @@ func testRules(s Streams, configPath string, paths []string) error {
 	}
 	fmt.Fprintf(s.Out, "rules: %d, cases: %d, failed: %d\n", len(own.Rules), cases, failed)
 	if failed > 0 {
-		return exitWith(fault.Findings)
+		return console.Exit(fault.Findings)
 	}
 	return nil
 }
@@ -79,7 +80,7 @@ func ownRules(configPath string, paths []string) (*rules.Catalogue, error) {
 			return nil, err
 		}
 		if cfg.Own == nil {
-			return nil, usageError(fmt.Errorf("there are no own rules to test"), "name files of rules, or list them in bulkhead.yaml under ruleFiles")
+			return nil, console.UsageError(fmt.Errorf("there are no own rules to test"), "name files of rules, or list them in bulkhead.yaml under ruleFiles")
 		}
 		return cfg.Own, nil
 	}
@@ -90,7 +91,7 @@ func ownRules(configPath string, paths []string) (*rules.Catalogue, error) {
 			all, err = all.With(one)
 		}
 		if err != nil {
-			return nil, usageError(err, hint)
+			return nil, console.UsageError(err, hint)
 		}
 	}
 	return all, nil
@@ -141,11 +142,11 @@ func runCase(e *rules.Evaluator, r *rules.Rule, ex rules.Example) string {
 
 func sayCases(w io.Writer, r *rules.Rule, n int, problems []string) {
 	if len(problems) == 0 {
-		fmt.Fprintf(w, "ok    %s (%d cases)\n", report.Plain(r.ID), n)
+		fmt.Fprintf(w, "ok    %s (%d cases)\n", printable.Text(r.ID), n)
 		return
 	}
-	fmt.Fprintf(w, "FAIL  %s\n", report.Plain(r.ID))
+	fmt.Fprintf(w, "FAIL  %s\n", printable.Text(r.ID))
 	for _, p := range problems {
-		fmt.Fprintf(w, "      %s\n", report.Plain(p))
+		fmt.Fprintf(w, "      %s\n", printable.Text(p))
 	}
 }

@@ -1,11 +1,10 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
 
-// sandboxVerbs are the verbs that need sandboxes, which exist on Linux only.
-func sandboxVerbs(s Streams) []*cobra.Command {
-	return []*cobra.Command{
-		newRun(s), newDemo(s), newImage(s), newBench(s),
-		newPs(s), newExec(s), newCp(s), newLogs(s), newKill(s), newRm(s), newGC(s), newKeep(s),
-	}
-}
+	"github.com/bulkhead-dev/bulkhead/internal/console"
+)
+
+// linuxVerbs are those that decide and need sandboxes, which exist on Linux only.
+func linuxVerbs(s console.Streams) []*cobra.Command { return []*cobra.Command{newDemo(s)} }

@@ -2,6 +2,10 @@
 
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
 
-func sandboxVerbs(Streams) []*cobra.Command { return nil }
+	"github.com/bulkhead-dev/bulkhead/internal/console"
+)
+
+func linuxVerbs(console.Streams) []*cobra.Command { return nil }

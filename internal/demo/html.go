@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/report"
 )
 
@@ -24,7 +25,7 @@ var style string
 // characters that hide or reorder text.
 func WriteHTML(w io.Writer, r Report) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"plain":    report.Plain,
+		"plain":    printable.Text,
 		"describe": report.Has,
 		"bar":      bar,
 	}).Parse(page)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 )
 
 // WriteTable writes the attempts and what they came to, for people.
@@ -38,11 +38,11 @@ func aftermath(b *strings.Builder, r Run) {
 	}
 	for _, res := range r.Results {
 		if res.Outcome == Reached {
-			fmt.Fprintf(b, "  %-13s %s\n", res.Attempt, report.Plain(res.Detail))
+			fmt.Fprintf(b, "  %-13s %s\n", res.Attempt, printable.Text(res.Detail))
 		}
 	}
 	for _, line := range r.Ignored {
-		fmt.Fprintf(b, "output of the program under %s, ignored: %s\n", r.Engine, report.Plain(line))
+		fmt.Fprintf(b, "output of the program under %s, ignored: %s\n", r.Engine, printable.Text(line))
 	}
 }
 
@@ -51,7 +51,7 @@ func heading(r Run) string { return strings.ToUpper(r.Engine) }
 // Summary counts a run's outcomes in one line.
 func Summary(r Run) string {
 	if r.NotRun != "" {
-		return fmt.Sprintf("%s (%s): not run: %s", r.Engine, r.Boundary, report.Plain(r.NotRun))
+		return fmt.Sprintf("%s (%s): not run: %s", r.Engine, r.Boundary, printable.Text(r.NotRun))
 	}
 	var counts []string
 	for _, o := range []Outcome{Reached, Contained, Blocked, NotRun} {
@@ -59,7 +59,7 @@ func Summary(r Run) string {
 			counts = append(counts, fmt.Sprintf("%d %s", n, o))
 		}
 	}
-	return fmt.Sprintf("%s (%s, kernel %s): %s", r.Engine, r.Boundary, report.Plain(r.Kernel), strings.Join(counts, ", "))
+	return fmt.Sprintf("%s (%s, kernel %s): %s", r.Engine, r.Boundary, printable.Text(r.Kernel), strings.Join(counts, ", "))
 }
 
 // cell is an outcome of a fixed width.

@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -126,7 +126,7 @@ func (w *patchWriter) rules(at manifest.Path) string {
 			names = append(names, c.Rule)
 		}
 	}
-	return report.Plain(strings.Join(names, ", "))
+	return printable.Text(strings.Join(names, ", "))
 }
 
 // pointer writes a path as a JSON pointer (RFC 6901).

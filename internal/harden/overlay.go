@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -66,7 +66,7 @@ func (o Overlay) Files() ([]File, error) {
 			return nil, err
 		}
 		there := mapping("patch", scalar(strings.TrimSpace(string(guard))))
-		there.HeadComment = report.Plain(fmt.Sprintf("%s %s is there, and has the changes of %s", w.Kind, w.Name, name))
+		there.HeadComment = printable.Text(fmt.Sprintf("%s %s is there, and has the changes of %s", w.Kind, w.Name, name))
 		there.Content[1].Style = yaml.LiteralStyle
 		patches.Content = append(patches.Content, there, mapping("path", scalar(name), "target", target(w)))
 		files = append(files, File{Path: name, Text: Mark(text)})
@@ -76,7 +76,7 @@ func (o Overlay) Files() ([]File, error) {
 		root.Content = append(root.Content, scalar("patches"), patches)
 	}
 	for i, line := range o.Said {
-		o.Said[i] = report.Plain(line)
+		o.Said[i] = printable.Text(line)
 	}
 	root.HeadComment = strings.Join(o.Said, "\n")
 	text, err := encode(root)

@@ -6,7 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/bulkhead-dev/bulkhead/internal/report"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -50,7 +50,7 @@ func ValuesFile(said []string, values []Value) ([]byte, error) {
 			}
 		}
 		for _, r := range v.Reaches {
-			key.HeadComment = strings.TrimSpace(key.HeadComment + "\n" + report.Plain(r))
+			key.HeadComment = strings.TrimSpace(key.HeadComment + "\n" + printable.Text(r))
 		}
 	}
 	body, err := encode(root)
@@ -59,7 +59,7 @@ func ValuesFile(said []string, values []Value) ([]byte, error) {
 	}
 	var head strings.Builder
 	for _, line := range said {
-		head.WriteString("# " + report.Plain(line) + "\n")
+		head.WriteString("# " + printable.Text(line) + "\n")
 	}
 	return Mark(append([]byte(head.String()), body...)), nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/risk"
 )
 
@@ -13,16 +14,16 @@ import (
 // it, what is missing, the exact change.
 func WriteExplain(w io.Writer, row Workload, colour bool) error {
 	p := &printer{colour: colour}
-	p.printf("%s\n%s:%d\n", p.style(bold, title(&row)), Plain(row.File), row.Line)
+	p.printf("%s\n%s:%d\n", p.style(bold, title(&row)), printable.Text(row.File), row.Line)
 	p.whatItIs(&row)
 	p.evidenceOf(&row)
 	p.heading("What it needs")
 	p.printf("  %s\n", p.style(bold, row.Boundary.Required.String()))
-	p.wrapped("  ", Plain(row.Boundary.Reason))
-	p.wrapped("  ", Plain(enough(row.Boundary)))
+	p.wrapped("  ", printable.Text(row.Boundary.Reason))
+	p.wrapped("  ", printable.Text(enough(row.Boundary)))
 	p.heading("What it has")
-	p.wrapped("  ", p.style(bold, Plain(Has(row.Boundary)))+": "+p.verdict(row.Boundary.Verdict))
-	p.wrapped("  ", Plain(row.Boundary.Claim))
+	p.wrapped("  ", p.style(bold, printable.Text(Has(row.Boundary)))+": "+p.verdict(row.Boundary.Verdict))
+	p.wrapped("  ", printable.Text(row.Boundary.Claim))
 	if row.Boundary.Claimed != "" {
 		p.wrapped("  ", "this is what the manifest claims, and no proof")
 	}
@@ -82,7 +83,7 @@ func (p *printer) evidenceOf(w *Workload) {
 	}
 	if w.Declared != "" {
 		p.wrapped("  ", "its own declaration")
-		p.wrapped("    ", fmt.Sprintf("line %d: label %s = %s", w.DeclaredLine, risk.ClassLabel, Plain(quoted(w.Declared))))
+		p.wrapped("    ", fmt.Sprintf("line %d: label %s = %s", w.DeclaredLine, risk.ClassLabel, printable.Text(quoted(w.Declared))))
 	}
 	said := map[string]bool{}
 	for _, e := range w.Evidence {
@@ -90,10 +91,10 @@ func (p *printer) evidenceOf(w *Workload) {
 			continue
 		}
 		said[e.Rule] = true
-		p.wrapped("  ", Plain(e.Message)+" "+p.style(dim, "["+Plain(e.Rule)+": "+shows(e)+"]"))
+		p.wrapped("  ", printable.Text(e.Message)+" "+p.style(dim, "["+printable.Text(e.Rule)+": "+shows(e)+"]"))
 		for _, f := range w.Evidence {
 			if f.Rule == e.Rule {
-				p.wrapped("    ", Plain(place(f.Object, f.File, f.Line)+": "+f.Path+" = "+quoted(f.Value)))
+				p.wrapped("    ", printable.Text(place(f.Object, f.File, f.Line)+": "+f.Path+" = "+quoted(f.Value)))
 			}
 		}
 	}
@@ -131,13 +132,13 @@ func enough(b Boundary) string {
 func (p *printer) around(w *Workload) {
 	p.heading("What stands around it")
 	if w.ServiceAccount.Name != "" { // the manifest has its pod
-		p.wrapped("  ", Plain("ServiceAccount "+w.ServiceAccount.Name+": "+w.ServiceAccount.Reason))
+		p.wrapped("  ", printable.Text("ServiceAccount "+w.ServiceAccount.Name+": "+w.ServiceAccount.Reason))
 	}
 	if len(w.EgressPolicies) == 0 {
 		p.wrapped("  ", "NetworkPolicy for its egress: none in the input")
 		return
 	}
-	p.wrapped("  ", Plain("NetworkPolicy for its egress: "+strings.Join(w.EgressPolicies, ", ")))
+	p.wrapped("  ", printable.Text("NetworkPolicy for its egress: "+strings.Join(w.EgressPolicies, ", ")))
 }
 
 func (p *printer) missing(w *Workload) {
@@ -147,8 +148,8 @@ func (p *printer) missing(w *Workload) {
 	}
 	for _, f := range w.Findings {
 		name, style := word(f.Severity, f.Counts())
-		p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", Plain(f.Message)+" "+p.style(dim, "["+Plain(f.Rule)+"]"))
-		p.wrapped("           ", p.style(dim, Plain("at "+place(f.Object, f.File, f.Line)+": "+f.Path)))
+		p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", printable.Text(f.Message)+" "+p.style(dim, "["+printable.Text(f.Rule)+"]"))
+		p.wrapped("           ", p.style(dim, printable.Text("at "+place(f.Object, f.File, f.Line)+": "+f.Path)))
 	}
 }
 
@@ -166,7 +167,7 @@ func (p *printer) change(w *Workload) {
 		if f.Patched || !f.Counts() {
 			continue
 		}
-		p.hanging("  # ", "  #   ", Plain(f.Rule+": "+f.Fix))
+		p.hanging("  # ", "  #   ", printable.Text(f.Rule+": "+f.Fix))
 		if f.Example != "" {
 			p.yaml(f.Example)
 		}
@@ -175,6 +176,6 @@ func (p *printer) change(w *Workload) {
 
 func (p *printer) yaml(text string) {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
-		p.printf("  %s\n", Plain(line))
+		p.printf("  %s\n", printable.Text(line))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/risk"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
@@ -123,15 +124,15 @@ func WriteDiff(w io.Writer, files []Diff, colour bool) error {
 				p.b.WriteString(line)
 				continue
 			case strings.HasPrefix(text, "diff "), strings.HasPrefix(text, "--- "), strings.HasPrefix(text, "+++ "):
-				text = p.style(bold, Plain(text))
+				text = p.style(bold, printable.Text(text))
 			case strings.HasPrefix(text, "@@"):
-				text = p.style(dim, Plain(text))
+				text = p.style(dim, printable.Text(text))
 			case strings.HasPrefix(text, "+"):
-				text = p.style(green, Plain(strings.TrimSuffix(text, "\r")))
+				text = p.style(green, printable.Text(strings.TrimSuffix(text, "\r")))
 			case strings.HasPrefix(text, "-"):
-				text = p.style(red, Plain(strings.TrimSuffix(text, "\r")))
+				text = p.style(red, printable.Text(strings.TrimSuffix(text, "\r")))
 			default:
-				text = Plain(strings.TrimSuffix(text, "\r"))
+				text = printable.Text(strings.TrimSuffix(text, "\r"))
 			}
 			p.b.WriteString(text + end)
 		}
@@ -149,7 +150,7 @@ func WriteHardeningExplained(w io.Writer, h Hardening, colour bool) error {
 		if len(row.Changes)+len(row.Added) == 0 {
 			continue
 		}
-		p.printf("%s\n%s:%d\n", p.style(bold, row.title()), Plain(row.File), row.Line)
+		p.printf("%s\n%s:%d\n", p.style(bold, row.title()), printable.Text(row.File), row.Line)
 		for _, c := range row.Changes {
 			p.hardened(c)
 		}
@@ -168,11 +169,11 @@ func (p *printer) hardened(c Change) {
 	if before == "" {
 		before = "(missing)"
 	}
-	p.wrapped("  ", p.style(bold, Plain(c.Path))+" "+p.style(dim, "["+Plain(c.Rule)+"]"))
-	p.wrapped("    before  ", Plain(before))
-	p.wrapped("    after   ", Plain(c.After))
-	p.wrapped("    breaks  ", Plain(c.Breaks))
-	p.wrapped("    seen by ", Plain(c.See))
+	p.wrapped("  ", p.style(bold, printable.Text(c.Path))+" "+p.style(dim, "["+printable.Text(c.Rule)+"]"))
+	p.wrapped("    before  ", printable.Text(before))
+	p.wrapped("    after   ", printable.Text(c.After))
+	p.wrapped("    breaks  ", printable.Text(c.Breaks))
+	p.wrapped("    seen by ", printable.Text(c.See))
 }
 
 func (w *Hardened) title() string {
@@ -187,9 +188,9 @@ func WriteHardeningLeft(w io.Writer, h Hardening, colour bool) error {
 		if len(row.Findings) == 0 && row.Kept == "" {
 			continue
 		}
-		p.printf("%s:%d: %s\n", Plain(row.File), row.Line, p.style(bold, row.title()))
+		p.printf("%s:%d: %s\n", printable.Text(row.File), row.Line, p.style(bold, row.title()))
 		if row.Kept != "" {
-			p.wrapped("  "+p.style(yellow, "kept    ")+" ", Plain(fmt.Sprintf("%s were not made: %s", plural(len(row.Changes), "change"), row.Kept)))
+			p.wrapped("  "+p.style(yellow, "kept    ")+" ", printable.Text(fmt.Sprintf("%s were not made: %s", plural(len(row.Changes), "change"), row.Kept)))
 		}
 		for _, f := range row.Findings {
 			if f.Severity == rules.Info {
@@ -197,16 +198,16 @@ func WriteHardeningLeft(w io.Writer, h Hardening, colour bool) error {
 			}
 			name, style := word(f.Severity, f.Counts())
 			if p.again(f.Rule, f.Object, f.Message) {
-				p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", Plain(f.Object)+", as above "+p.style(dim, "["+Plain(f.Rule)+"]"))
+				p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", printable.Text(f.Object)+", as above "+p.style(dim, "["+printable.Text(f.Rule)+"]"))
 				continue
 			}
-			p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", Plain(f.Message)+" "+p.style(dim, "["+Plain(f.Rule)+"]"))
+			p.wrapped("  "+p.style(style, fmt.Sprintf("%-8s", name))+" ", printable.Text(f.Message)+" "+p.style(dim, "["+printable.Text(f.Rule)+"]"))
 			if f.Counts() && f.Fix != "" {
-				p.wrapped("           ", p.style(dim, Plain("next: "+f.Fix)))
+				p.wrapped("           ", p.style(dim, printable.Text("next: "+f.Fix)))
 			}
 			if f.Counts() && !f.Patched {
 				for line := range strings.Lines(f.Example) {
-					p.printf("               %s\n", Plain(strings.TrimSuffix(line, "\n")))
+					p.printf("               %s\n", printable.Text(strings.TrimSuffix(line, "\n")))
 				}
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/boundary"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/risk"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
@@ -25,7 +26,7 @@ var styleSheet string
 // comes from an input is escaped, and shown without characters that hide or
 // reorder text.
 func WriteHTML(w io.Writer, r Report, about About) error {
-	t, err := template.New("report").Funcs(template.FuncMap{"plain": Plain, "plural": plural, "quoted": quoted, "place": place, "line": fileLine, "lines": yamlLines}).Parse(page)
+	t, err := template.New("report").Funcs(template.FuncMap{"plain": printable.Text, "plural": plural, "quoted": quoted, "place": place, "line": fileLine, "lines": yamlLines}).Parse(page)
 	if err != nil {
 		return fmt.Errorf("reading the report's template: %w", err)
 	}

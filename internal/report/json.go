@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 )
 
 // WriteJSON writes a value, indented; a report by the contract. What could drive
@@ -56,20 +58,7 @@ func writeIndented(w io.Writer, v any, prefix string) error {
 		_, err := w.Write(buf.Bytes())
 		return err
 	}
-	var out bytes.Buffer
-	for _, r := range loggingCommand.ReplaceAllString(buf.String(), `\u0023#${1}`) {
-		if r != '\n' && hostile(r) {
-			if r > 0xFFFF {
-				r1, r2 := surrogates(r)
-				fmt.Fprintf(&out, `\u%04x\u%04x`, r1, r2)
-				continue
-			}
-			fmt.Fprintf(&out, `\u%04x`, r)
-			continue
-		}
-		out.WriteRune(r)
-	}
-	_, err := w.Write(out.Bytes())
+	_, err := io.WriteString(w, printable.JSON(buf.String()))
 	return err
 }
 
@@ -82,9 +71,4 @@ func harmless(text []byte) bool {
 		}
 	}
 	return !bytes.Contains(text, []byte("##"))
-}
-
-func surrogates(r rune) (hi, lo rune) {
-	r -= 0x10000
-	return 0xD800 + (r >> 10), 0xDC00 + (r & 0x3FF)
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/risk"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
@@ -209,7 +210,7 @@ func markdownDetails(w *Workload) string {
 // gives anything a meaning: no HTML, link, mention, reference or emphasis. A
 // pipe would end a cell of a table even there.
 func codeSpan(s string) string {
-	s = strings.ReplaceAll(cut(Plain(cut(s, maxCode)), maxCode), "|", "¦")
+	s = strings.ReplaceAll(cut(printable.Text(cut(s, maxCode)), maxCode), "|", "¦")
 	fence := "`"
 	for strings.Contains(s, fence) {
 		fence += "`"
@@ -233,7 +234,7 @@ var meant = regexp.MustCompile(`(?i)://|www\.|\bgh-\d|:[a-z0-9+-]+:`)
 // markdownText is a message of which parts may be foreign: words that are more
 // than text become code.
 func markdownText(s string) string {
-	words := strings.Fields(cut(Plain(cut(s, maxText)), maxText))
+	words := strings.Fields(cut(printable.Text(cut(s, maxText)), maxText))
 	for i, w := range words {
 		if !plainWord().MatchString(w) || meant.MatchString(w) {
 			words[i] = codeSpan(w)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
 
@@ -303,7 +304,7 @@ func logical(w *Workload, object, path string) []sarifLogical {
 	if path != "" {
 		name += ":" + path
 	}
-	return []sarifLogical{{FullyQualifiedName: Plain(name), Kind: "resource"}}
+	return []sarifLogical{{FullyQualifiedName: printable.Text(name), Kind: "resource"}}
 }
 
 var listIndex = regexp.MustCompile(`\[\d+\]`)
@@ -326,6 +327,6 @@ var placeholder = regexp.MustCompile(`\{(\d+)\}`)
 // sarifPlain is text that a SARIF viewer shows as it is: no placeholder for an
 // argument, no link.
 func sarifPlain(s string) string {
-	s = placeholder.ReplaceAllString(Plain(s), "{{$1}}")
+	s = placeholder.ReplaceAllString(printable.Text(s), "{{$1}}")
 	return strings.ReplaceAll(s, "](", `\](`)
 }

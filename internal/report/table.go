@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/risk"
 	"github.com/bulkhead-dev/bulkhead/risk/rules"
 )
@@ -21,7 +22,7 @@ func WriteTable(w io.Writer, r Report, colour bool) error {
 				p.printf("\n")
 			}
 			file = row.File
-			p.printf("%s\n", p.style(bold, Plain(file)))
+			p.printf("%s\n", p.style(bold, printable.Text(file)))
 		}
 		p.workload(row)
 	}
@@ -32,7 +33,7 @@ func WriteTable(w io.Writer, r Report, colour bool) error {
 	p.runtimeClasses(r.RuntimeClasses)
 	for _, n := range r.Notices {
 		if n.Level == rules.Info { // the others are on standard error
-			p.wrapped("", Plain(fmt.Sprintf("%s (%s)", n.Message, fileLine(n.File, n.Line))))
+			p.wrapped("", printable.Text(fmt.Sprintf("%s (%s)", n.Message, fileLine(n.File, n.Line))))
 		}
 	}
 	p.summary(r.Summary)
@@ -52,7 +53,7 @@ func title(w *Workload) string {
 	if w.Replicas > 1 {
 		s += fmt.Sprintf(", %d replicas", w.Replicas)
 	}
-	return Plain(s)
+	return printable.Text(s)
 }
 
 func (p *printer) workload(w *Workload) {
@@ -70,15 +71,15 @@ func (p *printer) workload(w *Workload) {
 	}
 	p.row("class", "", 0, class)
 	if w.Declared != "" {
-		p.row("because", "", w.DeclaredLine, "label "+risk.ClassLabel+" = "+Plain(quoted(w.Declared)))
+		p.row("because", "", w.DeclaredLine, "label "+risk.ClassLabel+" = "+printable.Text(quoted(w.Declared)))
 	}
 	p.because(w)
 	if w.RiskClass > risk.None {
 		if !slices.ContainsFunc(w.Findings, aboutBoundary) {
-			p.row("boundary", "", 0, fmt.Sprintf("needs %s, has %s: %s", w.Boundary.Required, Plain(Has(w.Boundary)), p.verdict(w.Boundary.Verdict)))
+			p.row("boundary", "", 0, fmt.Sprintf("needs %s, has %s: %s", w.Boundary.Required, printable.Text(Has(w.Boundary)), p.verdict(w.Boundary.Verdict)))
 		}
 		if list := inPlace(w); len(list) > 0 {
-			p.row("in place", "", 0, Plain(strings.Join(list, "; ")))
+			p.row("in place", "", 0, printable.Text(strings.Join(list, "; ")))
 		}
 	}
 	for _, g := range grouped(w) {
@@ -135,7 +136,7 @@ func (p *printer) because(w *Workload) {
 		case e.Object != "":
 			field = e.Object + " " + e.Path
 		}
-		p.row("because", "", line, Plain(field+" = "+quoted(e.Value))+" "+p.style(dim, "["+Plain(rule)+"]"))
+		p.row("because", "", line, printable.Text(field+" = "+quoted(e.Value))+" "+p.style(dim, "["+printable.Text(rule)+"]"))
 	}
 }
 
@@ -227,16 +228,16 @@ func grouped(w *Workload) []group {
 
 func (p *printer) group(g group) {
 	name, style := word(g.severity, g.counts)
-	text := Plain(g.text)
+	text := printable.Text(g.text)
 	if g.rule != "" {
-		text += " " + p.style(dim, "["+Plain(g.rule)+"]")
+		text += " " + p.style(dim, "["+printable.Text(g.rule)+"]")
 	}
 	p.row(name, style, g.line, text)
 	if g.at != "" {
-		p.row("", "", 0, p.style(dim, Plain(g.at)))
+		p.row("", "", 0, p.style(dim, printable.Text(g.at)))
 	}
 	if g.fix != "" && g.counts {
-		p.row("", "", 0, p.style(dim, "fix:")+" "+Plain(g.fix))
+		p.row("", "", 0, p.style(dim, "fix:")+" "+printable.Text(g.fix))
 	}
 }
 
@@ -246,8 +247,8 @@ func (p *printer) notEvaluated(list []NotEvaluated) {
 	}
 	p.printf("%s\n", p.style(yellow, "not evaluated"))
 	for _, n := range list {
-		p.printf("  %s:%d\n", Plain(n.File), n.Line)
-		p.wrapped("    ", Plain(n.Kind+"/"+n.Name+": "+n.Reason))
+		p.printf("  %s:%d\n", printable.Text(n.File), n.Line)
+		p.wrapped("    ", printable.Text(n.Kind+"/"+n.Name+": "+n.Reason))
 	}
 	p.printf("\n")
 }
@@ -258,7 +259,7 @@ func (p *printer) runtimeClasses(list []RuntimeClass) {
 		if gives == "" {
 			gives = "not a runtime that Bulkhead knows"
 		}
-		p.wrapped("", Plain(fmt.Sprintf("RuntimeClass %s has handler %s: %s", c.Name, c.Handler, gives)))
+		p.wrapped("", printable.Text(fmt.Sprintf("RuntimeClass %s has handler %s: %s", c.Name, c.Handler, gives)))
 	}
 }
 

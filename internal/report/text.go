@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -78,63 +77,3 @@ func Value(path string, v any) string {
 }
 
 var envValue = regexp.MustCompile(`\benv\[\d+\]\.value|\b(?:data|stringData|binaryData)\b`)
-
-// Plain returns s with everything visible that could drive a terminal or a CI
-// runner, or hide text: control characters, also of the C1 set, bidirectional
-// overrides and the beginnings of workflow commands are written as escapes.
-func Plain(s string) string { return noCommands(escaped(s)) }
-
-func escaped(s string) string {
-	clean := true
-	for _, r := range s {
-		if hostile(r) {
-			clean = false
-			break
-		}
-	}
-	if clean && utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case hostile(r) && r < 0x100:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case hostile(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// CI runners act on lines of a job's output: GitHub on `::name` at the beginning
-// of one (and a line is broken wherever it is full, so at any word), GitHub,
-// Azure and TeamCity on `##[`, `##vso[` and `##teamcity[`.
-//
-//nolint:gochecknoglobals // constants, made when they are first needed
-var (
-	workflowCommand = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|[\s\p{Z}])::([A-Za-z])`) })
-	loggingCommand  = regexp.MustCompile(`(?i)##(\[|vso\[|teamcity\[)`)
-)
-
-func noCommands(s string) string {
-	if strings.Contains(s, "::") {
-		s = workflowCommand().ReplaceAllString(s, `${1}:\x3a${2}`)
-	}
-	if strings.Contains(s, "##") {
-		s = loggingCommand.ReplaceAllString(s, `#\x23${1}`)
-	}
-	return s
-}
-
-func hostile(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
-}

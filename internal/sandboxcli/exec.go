@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"context"
@@ -11,12 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 )
 
-func newExec(s Streams) *cobra.Command {
+func newExec(s console.Streams) *cobra.Command {
 	var interactive, tty bool
 	var env []string
 	var dir string
@@ -34,7 +36,7 @@ Bulkhead failed, 126 and 127 when the command cannot be executed or is not there
 					args = append(args[:1:1], args[2:]...)
 				}
 				if len(args) < 2 {
-					return usageError(errors.New("exec needs a sandbox and a command"), "bulkhead exec NAME COMMAND; `bulkhead ps` lists sandboxes")
+					return console.UsageError(errors.New("exec needs a sandbox and a command"), "bulkhead exec NAME COMMAND; `bulkhead ps` lists sandboxes")
 				}
 				e, err := running(args[0])
 				if err != nil {
@@ -63,7 +65,7 @@ Bulkhead failed, 126 and 127 when the command cannot be executed or is not there
 	return cmd
 }
 
-func execIn(ctx context.Context, s Streams, e keeper.Entry, interactive, tty bool, command agent.Command) error {
+func execIn(ctx context.Context, s console.Streams, e keeper.Entry, interactive, tty bool, command agent.Command) error {
 	execution := runner.Execution{Command: command}
 	detach, err := attach(s, interactive, tty, &execution)
 	if err != nil {
@@ -79,7 +81,7 @@ func execIn(ctx context.Context, s Streams, e keeper.Entry, interactive, tty boo
 	if err != nil {
 		return err
 	}
-	return exitWith(code)
+	return console.Exit(code)
 }
 
 // lost says how the sandbox ended under a command, when its keeper told.
@@ -92,7 +94,7 @@ func lost(ctx context.Context, e keeper.Entry, err error) error {
 	defer cancel()
 	_ = st.Await(ctx, e)
 	if now, findErr := st.Find(e.Name); findErr == nil && now.ID == e.ID && now.Error != "" {
-		return fault.WithCode(fmt.Errorf("sandbox %s ended: %s", e.Name, printable(now.Error)), now.ExitCode)
+		return fault.WithCode(fmt.Errorf("sandbox %s ended: %s", e.Name, printable.Lines(now.Error)), now.ExitCode)
 	}
 	return err
 }

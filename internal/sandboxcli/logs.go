@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"bytes"
@@ -16,11 +16,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 )
 
-func newLogs(s Streams) *cobra.Command {
+func newLogs(s console.Streams) *cobra.Command {
 	f := logFlags{tail: -1}
 	cmd := &cobra.Command{
 		Use:   "logs [flags] NAME",
@@ -35,7 +37,7 @@ code which nobody trusts. To a file or a pipe every byte is as it was.`,
 		ValidArgsFunction: completeNames(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError(errors.New("logs needs one sandbox"), "`bulkhead ps -a` lists sandboxes")
+				return console.UsageError(errors.New("logs needs one sandbox"), "`bulkhead ps -a` lists sandboxes")
 			}
 			st, err := store()
 			if err != nil {
@@ -73,12 +75,12 @@ func (f logFlags) from(now time.Time) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, f.since)
 	if err != nil {
-		return t, usageError(fmt.Errorf("--since %q is neither a duration nor a time", f.since), "write 10m, or 2006-01-02T15:04:05Z")
+		return t, console.UsageError(fmt.Errorf("--since %q is neither a duration nor a time", f.since), "write 10m, or 2006-01-02T15:04:05Z")
 	}
 	return t, nil
 }
 
-func printLogs(ctx context.Context, s Streams, st *keeper.Store, e keeper.Entry, f logFlags) error {
+func printLogs(ctx context.Context, s console.Streams, st *keeper.Store, e keeper.Entry, f logFlags) error {
 	from, err := f.from(time.Now())
 	if err != nil {
 		return err
@@ -123,7 +125,7 @@ func printLogs(ctx context.Context, s Streams, st *keeper.Store, e keeper.Entry,
 			_, err := errOut.Write(r.Data)
 			return err
 		default:
-			fmt.Fprintf(s.Err, "bulkhead: %s", printable(string(r.Data)))
+			fmt.Fprintf(s.Err, "bulkhead: %s", printable.Lines(string(r.Data)))
 			return nil
 		}
 	})
@@ -142,7 +144,7 @@ func safeForTerminal(w io.Writer) io.Writer {
 type plainWriter struct{ to io.Writer }
 
 func (p plainWriter) Write(data []byte) (int, error) {
-	if _, err := io.WriteString(p.to, printable(string(data))); err != nil {
+	if _, err := io.WriteString(p.to, printable.Lines(string(data))); err != nil {
 		return 0, err
 	}
 	return len(data), nil

@@ -1,16 +1,18 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"fmt"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/egress"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 )
 
 // egress makes the way out that --allow asks for; nil: none. Each denial is
 // said once.
-func (f runFlags) egress(s Streams) (*egress.Proxy, error) {
+func (f runFlags) egress(s console.Streams) (*egress.Proxy, error) {
 	if len(f.allow) == 0 {
 		return nil, nil
 	}
@@ -23,6 +25,6 @@ func (f runFlags) egress(s Streams) (*egress.Proxy, error) {
 		if d.Fix != "" {
 			fix = fmt.Sprintf(" (to allow it: --allow %s)", d.Fix)
 		}
-		fmt.Fprintf(s.Err, "bulkhead: egress denied: %s\n", printable(fmt.Sprintf("%s: %s%s", d.Target, d.Reason, fix)))
+		fmt.Fprintf(s.Err, "bulkhead: egress denied: %s\n", printable.Lines(fmt.Sprintf("%s: %s%s", d.Target, d.Reason, fix)))
 	}), nil
 }

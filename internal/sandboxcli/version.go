@@ -1,4 +1,4 @@
-package cli
+package sandboxcli
 
 import (
 	"encoding/json"
@@ -7,10 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 )
 
-func newVersion(s Streams) *cobra.Command {
+func newVersion(s console.Streams) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:     "version",
@@ -27,7 +28,7 @@ func newVersion(s Streams) *cobra.Command {
 					"version": version.String(), "os": runtime.GOOS, "arch": runtime.GOARCH, "go": runtime.Version(),
 				})
 			default:
-				return usageError(fmt.Errorf("unknown output format %q", output), "use -o text or -o json")
+				return console.UsageError(fmt.Errorf("unknown output format %q", output), "use -o text or -o json")
 			}
 		},
 	}

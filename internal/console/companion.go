@@ -1,4 +1,4 @@
-package cli
+package console
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// companion finds a binary beside this one, then on PATH; "" when it is in neither.
-func companion(name string) string {
+// Companion finds a binary beside this one, then on PATH; "" when it is in neither.
+func Companion(name string) string {
 	if exe, err := os.Executable(); err == nil {
 		if exe, err = filepath.EvalSymlinks(exe); err == nil {
 			beside := filepath.Join(filepath.Dir(exe), name)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"fmt"
@@ -12,8 +12,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -49,7 +51,7 @@ func (f *limitFlags) register(cmd *cobra.Command) {
 // of returns the limits of a sandbox of engine: the flags' and, where there is
 // none, the manifest's. What was asked for and cannot be held is an error unless
 // the user takes the best effort; a default is left out. Both are said.
-func (f *limitFlags) of(s Streams, engine sandbox.Engine, manifest pod.Limits) (sandbox.Limits, error) {
+func (f *limitFlags) of(s console.Streams, engine sandbox.Engine, manifest pod.Limits) (sandbox.Limits, error) {
 	limits, err := f.asked(s, manifest)
 	if err == nil {
 		err = limits.Validate()
@@ -69,7 +71,7 @@ func (f *limitFlags) of(s Streams, engine sandbox.Engine, manifest pod.Limits) (
 }
 
 // asked are the limits that flags and manifest ask for.
-func (f *limitFlags) asked(s Streams, manifest pod.Limits) (sandbox.Limits, error) {
+func (f *limitFlags) asked(s console.Streams, manifest pod.Limits) (sandbox.Limits, error) {
 	limits := sandbox.Limits{PIDs: f.pids}
 	if f.mode != strictLimits && f.mode != bestEffortLimits {
 		return limits, fmt.Errorf("--limits %q is not %s or %s", f.mode, strictLimits, bestEffortLimits)
@@ -81,7 +83,7 @@ func (f *limitFlags) asked(s Streams, manifest pod.Limits) (sandbox.Limits, erro
 		case pod.CPU:
 			limits.MilliCPUs = manifest[name]
 		default:
-			fmt.Fprintf(s.Err, "bulkhead: the manifest's limit of %s is not applied here\n", printable(name))
+			fmt.Fprintf(s.Err, "bulkhead: the manifest's limit of %s is not applied here\n", printable.Lines(name))
 		}
 	}
 	if f.flags.Changed("memory") {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"errors"
@@ -12,7 +12,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
@@ -89,7 +91,7 @@ func hides(target string) bool {
 
 // place completes a sandbox by its mounts, and says where its user may not write
 // although :rw was asked for.
-func (f runFlags) place(s Streams, spec *sandbox.Spec) (err error) {
+func (f runFlags) place(s console.Streams, spec *sandbox.Spec) (err error) {
 	if spec.Mounts, err = f.mounts(); err != nil {
 		return err
 	}
@@ -99,11 +101,11 @@ func (f runFlags) place(s Streams, spec *sandbox.Spec) (err error) {
 
 // noteUnwritable says where the sandbox's user may not write although :rw was
 // asked for.
-func noteUnwritable(s Streams, spec *sandbox.Spec) {
+func noteUnwritable(s console.Streams, spec *sandbox.Spec) {
 	for _, m := range spec.Mounts {
 		if owner, ok := mayWrite(m, spec.User); m.Writable && !ok {
 			fmt.Fprintf(s.Err, "bulkhead: %s is not writable for user %d of the sandbox: add --user %d:%d, its owner as the sandbox sees it, or let others write to %s\n",
-				printable(m.Target), spec.User.UID, owner.UID, owner.GID, printable(m.Source))
+				printable.Lines(m.Target), spec.User.UID, owner.UID, owner.GID, printable.Lines(m.Source))
 		}
 	}
 }

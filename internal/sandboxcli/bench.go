@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"context"
@@ -21,6 +21,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
 	"github.com/bulkhead-dev/bulkhead/internal/bench"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
@@ -34,7 +36,7 @@ type benchFlags struct {
 	output  string
 }
 
-func newBench(s Streams) *cobra.Command {
+func newBench(s console.Streams) *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
 		Use:   "bench [flags]",
@@ -57,21 +59,21 @@ says so, and why. Compare ratios, not milliseconds: those are the machine's.`,
 	return cmd
 }
 
-func (f benchFlags) run(ctx context.Context, s Streams) error {
+func (f benchFlags) run(ctx context.Context, s console.Streams) error {
 	switch {
 	case f.rounds < 1 || f.rounds > maxRounds:
-		return usageError(fmt.Errorf("-n %d is not from 1 to %d", f.rounds, maxRounds), "see `bulkhead bench --help`")
+		return console.UsageError(fmt.Errorf("-n %d is not from 1 to %d", f.rounds, maxRounds), "see `bulkhead bench --help`")
 	case !slices.Contains([]string{"table", "markdown", "json"}, f.output):
-		return usageError(fmt.Errorf("unknown output %q", f.output), "it is table, markdown or json")
+		return console.UsageError(fmt.Errorf("unknown output %q", f.output), "it is table, markdown or json")
 	}
-	state, err := stateDir()
+	state, err := StateDir()
 	if err != nil {
 		return err
 	}
 	known := engines(state, gvisor.Systrap)
 	for _, name := range f.engines {
 		if !slices.ContainsFunc(known, func(e sandbox.Engine) bool { return e.Name() == name }) {
-			return usageError(fmt.Errorf("unknown engine %q", name), "it is one of gvisor, runc")
+			return console.UsageError(fmt.Errorf("unknown engine %q", name), "it is one of gvisor, runc")
 		}
 	}
 	// A signal ends the round that runs, and its sandbox with it.
@@ -94,7 +96,7 @@ func (f benchFlags) run(ctx context.Context, s Streams) error {
 }
 
 // measure runs the rounds of all engines that work here, in turn.
-func (f benchFlags) measure(ctx context.Context, s Streams, known []sandbox.Engine) (bench.Report, error) {
+func (f benchFlags) measure(ctx context.Context, s console.Streams, known []sandbox.Engine) (bench.Report, error) {
 	report := bench.Report{APIVersion: "bulkhead.dev/bench/v1", Rounds: f.rounds, Machine: machine()}
 	root, err := openRoot(ctx, s, source{ref: imageHost})
 	if err != nil {
@@ -107,12 +109,12 @@ func (f benchFlags) measure(ctx context.Context, s Streams, known []sandbox.Engi
 		cases = append(cases, subject.Cold())
 	}
 	if len(cases) == 0 {
-		return report, usageError(fmt.Errorf("nothing can be measured here: %v", reasons), "install runc, or put bulkhead-runsc beside bulkhead")
+		return report, console.UsageError(fmt.Errorf("nothing can be measured here: %v", reasons), "install runc, or put bulkhead-runsc beside bulkhead")
 	}
-	line := newProgress(s.Err)
-	line.say("%d rounds of %s", f.rounds, strings.Join(f.engines, ", "))
+	line := console.NewProgress(s.Err)
+	line.Say("%d rounds of %s", f.rounds, strings.Join(f.engines, ", "))
 	samples, err := bench.Interleave(ctx, f.rounds, cases)
-	line.done()
+	line.Done()
 	if err != nil {
 		return report, fmt.Errorf("measuring: %w", err)
 	}
@@ -120,7 +122,7 @@ func (f benchFlags) measure(ctx context.Context, s Streams, known []sandbox.Engi
 	control := slices.ContainsFunc(subjects, (*bench.Subject).Control)
 	for n, subject := range subjects {
 		m := subject.Result(samples[n], control)
-		m.Kernel, _, _ = strings.Cut(printable(m.Kernel), " ") // the guest's own word
+		m.Kernel, _, _ = strings.Cut(printable.Lines(m.Kernel), " ") // the guest's own word
 		measured[subject.Engine.Name()] = &m
 	}
 	report.Rows = []bench.Row{

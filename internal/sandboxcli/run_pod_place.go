@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -17,7 +18,7 @@ import (
 
 // podRoot opens the root file system of a pod, which its containers share, and
 // completes their commands by what it says.
-func (f runFlags) podRoot(ctx context.Context, s Streams, p *pod.Pod) (*rootfs, error) {
+func (f runFlags) podRoot(ctx context.Context, s console.Streams, p *pod.Pod) (*rootfs, error) {
 	ref := cmp.Or(f.image, p.Containers[0].Image)
 	for _, c := range p.Containers {
 		if f.image == "" && c.Image != ref {
@@ -46,7 +47,7 @@ func (f runFlags) podRoot(ctx context.Context, s Streams, p *pod.Pod) (*rootfs, 
 }
 
 // podPlace completes the sandbox by what the manifest says.
-func (f runFlags) podPlace(s Streams, root *rootfs, p *pod.Pod) error {
+func (f runFlags) podPlace(s console.Streams, root *rootfs, p *pod.Pod) error {
 	spec := &root.spec
 	if err := podUser(spec, p); err != nil {
 		return err

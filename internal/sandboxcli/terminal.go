@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"os"
@@ -10,13 +10,14 @@ import (
 	"golang.org/x/term"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 )
 
 // attachTerminal gives the command a terminal of this one's size and, with -i,
 // puts this one into raw mode, so that keys such as Ctrl-C reach the command.
 // restore undoes it.
-func attachTerminal(s Streams, interactive bool, req *runner.Execution) (restore func(), err error) {
+func attachTerminal(s console.Streams, interactive bool, req *runner.Execution) (restore func(), err error) {
 	out, isFile := s.Out.(*os.File)
 	if !isFile || !term.IsTerminal(int(out.Fd())) {
 		return nil, runUsage("-t needs a terminal, and standard output is none", "leave out -t")

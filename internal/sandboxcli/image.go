@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"encoding/json"
@@ -16,10 +16,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/image"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 )
 
 // newImage is the group of verbs for the store of images.
-func newImage(s Streams) *cobra.Command {
+func newImage(s console.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "image",
 		Short: "Pull, list and remove the images that sandboxes are made from",
@@ -29,7 +30,7 @@ uses is not removed.`,
 		Example: "  bulkhead image pull debian:12\n  bulkhead image ls\n  bulkhead image rm debian:12\n  bulkhead image gc --all",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError(fmt.Errorf("unknown verb %q", "image "+args[0]), "`bulkhead image --help` lists the verbs")
+				return console.UsageError(fmt.Errorf("unknown verb %q", "image "+args[0]), "`bulkhead image --help` lists the verbs")
 			}
 			return nil
 		},
@@ -74,7 +75,7 @@ type imageRow struct {
 	Added    time.Time `json:"added"`
 }
 
-func newImageLs(s Streams) *cobra.Command {
+func newImageLs(s console.Streams) *cobra.Command {
 	var quiet, full bool
 	var output string
 	cmd := &cobra.Command{
@@ -163,7 +164,7 @@ func writeImages(w io.Writer, records []image.Record, full bool, now time.Time) 
 	return tw.Flush()
 }
 
-func newImagePull(s Streams) *cobra.Command {
+func newImagePull(s console.Streams) *cobra.Command {
 	var platform string
 	var quiet bool
 	cmd := &cobra.Command{
@@ -178,7 +179,7 @@ An image for another platform is kept, and not run.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := image.ParsePlatform(platform)
 			if err != nil {
-				return usageError(err, "")
+				return console.UsageError(err, "")
 			}
 			st, err := imageStore()
 			if err != nil {
@@ -187,7 +188,7 @@ An image for another platform is kept, and not run.`,
 			for _, arg := range args {
 				ref, err := image.ParseReference(arg)
 				if err != nil {
-					return usageError(err, "")
+					return console.UsageError(err, "")
 				}
 				tell, done := loading(s, ref)
 				rec, err := st.Pull(cmd.Context(), ref, image.PullOptions{Platform: p, Progress: tell})
@@ -207,7 +208,7 @@ An image for another platform is kept, and not run.`,
 }
 
 // said prints what is in the store now.
-func said(s Streams, r image.Record, quiet bool) {
+func said(s console.Streams, r image.Record, quiet bool) {
 	if quiet {
 		fmt.Fprintln(s.Out, r.ID.String())
 		return
@@ -215,7 +216,7 @@ func said(s Streams, r image.Record, quiet bool) {
 	fmt.Fprintf(s.Out, "%s  %s\n", r.Name, shortID(r.ID.Hex))
 }
 
-func newImageLoad(s Streams) *cobra.Command {
+func newImageLoad(s console.Streams) *cobra.Command {
 	var input, tag string
 	var quiet bool
 	cmd := &cobra.Command{
@@ -227,14 +228,14 @@ keep it under its own name, or the one that --tag gives it.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if input != "" && len(args) > 0 {
-				return usageError(errors.New("-i and a reference exclude each other"), "give one of them")
+				return console.UsageError(errors.New("-i and a reference exclude each other"), "give one of them")
 			}
 			st, err := imageStore()
 			if err != nil {
 				return err
 			}
-			p := newProgress(s.Err)
-			p.say("loading")
+			p := console.NewProgress(s.Err)
+			p.Say("loading")
 			var records []image.Record
 			switch {
 			case len(args) > 0:
@@ -244,7 +245,7 @@ keep it under its own name, or the one that --tag gives it.`,
 			default:
 				records, err = st.LoadFrom(cmd.Context(), s.In, tag)
 			}
-			p.done()
+			p.Done()
 			if err != nil {
 				return err
 			}
@@ -260,7 +261,7 @@ keep it under its own name, or the one that --tag gives it.`,
 	return cmd
 }
 
-func newImageRm(s Streams) *cobra.Command {
+func newImageRm(s console.Streams) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:               "rm [flags] NAME|ID...",
@@ -293,7 +294,7 @@ func newImageRm(s Streams) *cobra.Command {
 	return cmd
 }
 
-func newImageGC(s Streams) *cobra.Command {
+func newImageGC(s console.Streams) *cobra.Command {
 	var all bool
 	var output string
 	cmd := &cobra.Command{
@@ -334,7 +335,7 @@ func newImageGC(s Streams) *cobra.Command {
 
 func oneOrMoreImages(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return usageError(errors.New("no image named"), fmt.Sprintf("see `%s --help`; `bulkhead image ls` lists images", cmd.CommandPath()))
+		return console.UsageError(errors.New("no image named"), fmt.Sprintf("see `%s --help`; `bulkhead image ls` lists images", cmd.CommandPath()))
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
@@ -33,7 +34,7 @@ const maxKeepRequest = 16 << 20
 
 // runDetached hands the sandbox to a keeper, a process that goes on when this
 // one ends, and prints its name once it is up.
-func (f runFlags) runDetached(ctx context.Context, s Streams, req runner.Request) error {
+func (f runFlags) runDetached(ctx context.Context, s console.Streams, req runner.Request) error {
 	keep := keeper.Request{
 		Name: cmp.Or(f.name, req.Spec.ID), Engine: req.Engine.Name(), Platform: platformOf(req.Engine), Minimum: req.Minimum, Spec: req.Spec, Allow: f.allow,
 		Args: req.Command.Args, Dir: req.Command.Dir, Timeout: req.Timeout,
@@ -44,7 +45,7 @@ func (f runFlags) runDetached(ctx context.Context, s Streams, req runner.Request
 }
 
 // runPodDetached does the same with a pod.
-func (f runFlags) runPodDetached(ctx context.Context, s Streams, place runner.Place, p *pod.Pod) error {
+func (f runFlags) runPodDetached(ctx context.Context, s console.Streams, place runner.Place, p *pod.Pod) error {
 	keep := keeper.Request{
 		Name: cmp.Or(f.name, place.Spec.ID), Engine: place.Engine.Name(), Platform: platformOf(place.Engine), Minimum: place.Minimum, Spec: place.Spec, Allow: f.allow, Pod: p,
 	}
@@ -56,7 +57,7 @@ func (f runFlags) runPodDetached(ctx context.Context, s Streams, place runner.Pl
 	return keepDetached(ctx, s, keep)
 }
 
-func keepDetached(ctx context.Context, s Streams, keep keeper.Request) error {
+func keepDetached(ctx context.Context, s console.Streams, keep keeper.Request) error {
 	if err := startKeeper(ctx, keep); err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func startKeeper(ctx context.Context, req keeper.Request) error {
 	return cmd.Process.Release()
 }
 
-func newKeep(Streams) *cobra.Command {
+func newKeep(console.Streams) *cobra.Command {
 	return &cobra.Command{
 		Use: keepVerb, Hidden: true, Args: cobra.NoArgs,
 		Short: "Keep a named sandbox (bulkhead run --detach starts this)",
@@ -115,13 +116,13 @@ func keepSandbox(ctx context.Context) error {
 	}
 	var req keeper.Request
 	if err := json.NewDecoder(io.LimitReader(os.Stdin, maxKeepRequest)).Decode(&req); err != nil {
-		return usageError(fmt.Errorf("reading what to keep: %w", err), "this verb is for `bulkhead run --detach`")
+		return console.UsageError(fmt.Errorf("reading what to keep: %w", err), "this verb is for `bulkhead run --detach`")
 	}
 	// The terminal of who started it is not this process's.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	state, err := stateDir()
+	state, err := StateDir()
 	if err != nil {
 		return ready(err)
 	}

@@ -1,35 +1,29 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
-	"github.com/bulkhead-dev/bulkhead/internal/config"
-	"github.com/bulkhead-dev/bulkhead/internal/decide"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/egress"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/podrun"
-	"github.com/bulkhead-dev/bulkhead/internal/podspec"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 )
 
-const (
-	// maxManifestBytes bounds a manifest that is run.
-	maxManifestBytes = 4 << 20
-	// probeTimeout is how long --probe waits unless --timeout says so.
-	probeTimeout = 2 * time.Minute
-)
+// probeTimeout is how long --probe waits unless --timeout says so.
+const probeTimeout = 2 * time.Minute
 
 // podRun is a pod that is about to run.
 type podRun struct {
@@ -40,12 +34,12 @@ type podRun struct {
 }
 
 // say tells what happens; parts of message may be the guest's words.
-func (r podRun) say(s Streams, message string) {
-	fmt.Fprintf(s.Err, "bulkhead: %s: %s\n", r.subject, printable(message))
+func (r podRun) say(s console.Streams, message string) {
+	fmt.Fprintf(s.Err, "bulkhead: %s: %s\n", r.subject, printable.Lines(message))
 }
 
 // runPod runs the pod of a manifest.
-func (f runFlags) runPod(ctx context.Context, s Streams, way *egress.Proxy, args []string) error {
+func (f runFlags) runPod(ctx context.Context, s console.Streams, way *egress.Proxy, args []string) error {
 	r, root, err := f.podRequest(ctx, s, args)
 	if err != nil {
 		return err
@@ -63,12 +57,16 @@ func (f runFlags) runPod(ctx context.Context, s Streams, way *egress.Proxy, args
 
 // podRequest turns a manifest into what to run: its class and the routes give
 // the boundary. The root file system is closed by the caller.
-func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (r podRun, root *rootfs, err error) {
+func (f runFlags) podRequest(ctx context.Context, s console.Streams, args []string) (r podRun, root *rootfs, err error) {
 	if err := f.podUsage(); err != nil {
 		return r, nil, err
 	}
-	plan, p, err := f.readPod(s, args)
+	plan, err := f.plan(s.In, Manifest{File: f.file, Workload: f.pod, Config: f.config})
 	if err != nil {
+		return r, nil, err
+	}
+	p := plan.Pod
+	if err := f.overPod(p, args); err != nil {
 		return r, nil, err
 	}
 	engine, err := f.chooseEngine(ctx, s, plan.Accepted)
@@ -90,7 +88,7 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (r p
 	if root.spec.Limits, err = f.limits.of(s, engine, limits); err != nil {
 		return r, nil, err
 	}
-	r = podRun{pod: p, subject: subject(plan)}
+	r = podRun{pod: p, subject: plan.Subject}
 	r.req.Place = runner.Place{Engine: engine, Spec: root.spec, Minimum: plan.Accepted}
 	if only, err := onlyMain(p); err == nil {
 		r.req.Command = agent.Command{Args: slices.Concat(only.Command, only.Args), Env: only.Env, Dir: only.Dir}
@@ -106,6 +104,20 @@ func (f runFlags) podRequest(ctx context.Context, s Streams, args []string) (r p
 	return r, root, nil
 }
 
+// PodRequest is what `bulkhead run` with these flags would run, with the command
+// in the place of the pod's. The flags take the host's toolchain as the root file
+// system, which nobody has to close.
+func PodRequest(ctx context.Context, s console.Streams, plan Planner, flags, command []string) (runner.Request, error) {
+	f := runFlags{plan: plan}
+	cmd := &cobra.Command{}
+	f.register(cmd)
+	if err := cmd.ParseFlags(flags); err != nil {
+		return runner.Request{}, err
+	}
+	r, _, err := f.podRequest(ctx, s, command)
+	return r.req, err
+}
+
 // podUsage refuses flags that contradict a manifest.
 func (f runFlags) podUsage() error {
 	switch {
@@ -117,26 +129,6 @@ func (f runFlags) podUsage() error {
 		return runUsage("--probe ends the pod as soon as it is ready: it excludes --detach, -i and -t", "leave them out")
 	}
 	return nil
-}
-
-// readPod reads the manifest, decides about it, and takes the flags over it.
-func (f runFlags) readPod(s Streams, args []string) (decide.Plan, *pod.Pod, error) {
-	plan, err := f.plan(s)
-	if err != nil {
-		return plan, nil, err
-	}
-	objects, err := podspec.ReadObjects(plan.Objects)
-	if err != nil {
-		return plan, nil, usageError(err, "see `kubectl explain secret`")
-	}
-	p, err := podspec.New(plan.Pod, objects)
-	if err != nil {
-		return plan, nil, err
-	}
-	if n := plan.Row.Replicas; n > 1 {
-		p.Notes = append(p.Notes, fmt.Sprintf("one of its %d pods is run", n))
-	}
-	return plan, p, f.overPod(p, args)
 }
 
 // overPod puts what the command line says over the manifest.
@@ -189,43 +181,8 @@ func onlyMain(p *pod.Pod) (*pod.Container, error) {
 	return only, nil
 }
 
-// plan reads the manifest and the configuration, and decides.
-func (f runFlags) plan(s Streams) (decide.Plan, error) {
-	in, dir := s.In, "."
-	if f.file != "-" {
-		file, err := os.Open(f.file)
-		if err != nil {
-			return decide.Plan{}, usageError(fmt.Errorf("reading the manifest: %w", err), "give a file with one Pod: bulkhead run -f pod.yaml")
-		}
-		defer file.Close()
-		in, dir = file, filepath.Dir(f.file)
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxManifestBytes+1))
-	if err == nil && len(text) > maxManifestBytes {
-		err = fmt.Errorf("it is larger than %d bytes", maxManifestBytes)
-	}
-	if err != nil {
-		return decide.Plan{}, usageError(fmt.Errorf("reading %s: %w", f.file, err), "give a file with one Pod: bulkhead run -f pod.yaml")
-	}
-	path := f.config
-	if path == "" {
-		if path, err = config.Find(dir); err != nil {
-			return decide.Plan{}, err
-		}
-	}
-	cfg := config.Default()
-	if path != "" {
-		if cfg, err = config.ReadFile(path); err != nil {
-			return decide.Plan{}, fault.WithCode(err, fault.Usage)
-		}
-	}
-	return decide.NewPlan(f.file, f.pod, text, cfg, time.Now())
-}
-
-func subject(plan decide.Plan) string { return plan.Row.Kind + "/" + printable(plan.Row.Name) }
-
 // refused says what the workload is and what it would need.
-func refused(plan decide.Plan, err error) error {
+func refused(plan Plan, err error) error {
 	names := make([]string, len(plan.Runtimes))
 	for i, r := range plan.Runtimes {
 		names[i] = string(r)
@@ -233,13 +190,13 @@ func refused(plan decide.Plan, err error) error {
 	hint := fault.Hint(err)
 	if plan.Accepted == plan.Required {
 		hint = fmt.Sprintf("`bulkhead explain %s` says why; run it where a runtime of its route is (%s), or accept less for a time by a waiver with an owner in bulkhead.yaml",
-			plan.Row.File, strings.Join(names, ", "))
+			plan.File, strings.Join(names, ", "))
 	}
-	return fault.WithHint(fmt.Errorf("%s is %s and needs %s (%s): %w", subject(plan), plan.Class, plan.Required, plan.Reason, err), hint)
+	return fault.WithHint(fmt.Errorf("%s is %s and needs %s (%s): %w", plan.Subject, plan.Class, plan.Required, plan.Reason, err), hint)
 }
 
 // runPodHere runs a pod with this process's streams and signals.
-func (f runFlags) runPodHere(ctx context.Context, s Streams, r podRun) error {
+func (f runFlags) runPodHere(ctx context.Context, s console.Streams, r podRun) error {
 	e := &r.req.Execution
 	detach, err := attach(s, f.interactive, f.tty, e)
 	if err != nil {
@@ -260,5 +217,5 @@ func (f runFlags) runPodHere(ctx context.Context, s Streams, r podRun) error {
 	if result.OOMKilled {
 		r.say(s, "ended: the sandbox reached its limit of memory")
 	}
-	return exitWith(result.ExitCode)
+	return console.Exit(result.ExitCode)
 }

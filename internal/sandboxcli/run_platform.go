@@ -1,12 +1,13 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"context"
 	"fmt"
 
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
@@ -15,7 +16,7 @@ const platformAuto = "auto"
 
 // onPlatform returns engine gvisor on the platform that was asked for. KVM that
 // was asked for is never replaced: the engine's Probe refuses it.
-func (f runFlags) onPlatform(ctx context.Context, s Streams, state string) (sandbox.Engine, error) {
+func (f runFlags) onPlatform(ctx context.Context, s console.Streams, state string) (sandbox.Engine, error) {
 	if f.engine != "" && f.engine != "gvisor" {
 		return nil, runUsage(fmt.Sprintf("--platform is of engine gvisor, not %q", f.engine), "leave out --platform, or take --engine gvisor")
 	}

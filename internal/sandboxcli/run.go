@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/boundary"
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -49,10 +50,12 @@ type runFlags struct {
 	name        string
 	user        string
 	unsafeMount bool
+
+	plan Planner
 }
 
-func newRun(s Streams) *cobra.Command {
-	var f runFlags
+func newRun(s console.Streams, plan Planner) *cobra.Command {
+	f := runFlags{plan: plan}
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARG]...",
 		Short: "Run a command behind an isolation boundary on this machine",
@@ -131,7 +134,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 // runErrorCode gives Bulkhead's own failures the code 125, bad input included:
 // any lower code may be the command's.
 func runErrorCode(err error) error {
-	if errors.Is(err, errSilent) {
+	if errors.Is(err, console.ErrSilent) {
 		return err
 	}
 	code := fault.Code(err, fault.Internal)
@@ -141,7 +144,7 @@ func runErrorCode(err error) error {
 	return fault.WithCode(err, code)
 }
 
-func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error {
+func runCommand(ctx context.Context, s console.Streams, f runFlags, args []string) error {
 	switch {
 	case f.detach && (f.interactive || f.tty):
 		return runUsage("--detach leaves nobody to type: it excludes -i and -t", "start it, then: bulkhead exec -it NAME bash")
@@ -178,7 +181,7 @@ func runCommand(ctx context.Context, s Streams, f runFlags, args []string) error
 
 // request turns flags into what to run. The root file system is closed by the
 // caller, when the sandbox is gone or somebody else keeps it.
-func (f runFlags) request(ctx context.Context, s Streams, args []string) (req runner.Request, root *rootfs, err error) {
+func (f runFlags) request(ctx context.Context, s console.Streams, args []string) (req runner.Request, root *rootfs, err error) {
 	defer func() {
 		if err != nil && root != nil {
 			root.close()
@@ -233,8 +236,8 @@ func runUsage(message, hint string) error {
 
 // chooseEngine returns the engine that was asked for, or the first one that
 // gives the boundary and works here. It never returns a weaker one.
-func (f runFlags) chooseEngine(ctx context.Context, s Streams, minimum boundary.Boundary) (sandbox.Engine, error) {
-	state, err := stateDir()
+func (f runFlags) chooseEngine(ctx context.Context, s console.Streams, minimum boundary.Boundary) (sandbox.Engine, error) {
+	state, err := StateDir()
 	if err != nil {
 		return nil, err
 	}
@@ -293,7 +296,7 @@ func parseEnv(env []string) ([]string, error) {
 
 // runRequest connects the command to this process's streams, terminal and
 // signals, and ends with its exit code.
-func runRequest(ctx context.Context, s Streams, f runFlags, req runner.Request) error {
+func runRequest(ctx context.Context, s console.Streams, f runFlags, req runner.Request) error {
 	detach, err := attach(s, f.interactive, f.tty, &req.Execution)
 	if err != nil {
 		return err
@@ -309,12 +312,12 @@ func runRequest(ctx context.Context, s Streams, f runFlags, req runner.Request) 
 	if result.OOMKilled {
 		fmt.Fprintln(s.Err, "bulkhead: the command was killed: the sandbox reached its limit of memory")
 	}
-	return exitWith(result.ExitCode)
+	return console.Exit(result.ExitCode)
 }
 
 // attach connects a command to this process's streams, terminal and signals.
 // detach undoes it.
-func attach(s Streams, interactive, tty bool, e *runner.Execution) (detach func(), err error) {
+func attach(s console.Streams, interactive, tty bool, e *runner.Execution) (detach func(), err error) {
 	e.Command.Stdout, e.Command.Stderr = s.Out, s.Err
 	if interactive {
 		e.Command.Stdin = s.In

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"context"
@@ -18,13 +18,15 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/archive"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 )
 
 // maxCopied is how many files one copy out of a sandbox makes at most.
 const maxCopied = 1_000_000
 
-func newCp(s Streams) *cobra.Command {
+func newCp(s console.Streams) *cobra.Command {
 	var maxSize string
 	cmd := &cobra.Command{
 		Use:   "cp [flags] SRC NAME:DST | NAME:SRC DST",
@@ -39,7 +41,7 @@ told; special permission bits are dropped.`,
 		ValidArgsFunction: completeNames(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageError(errors.New("cp needs a source and a destination"), "bulkhead cp ./job.py dev:/tmp")
+				return console.UsageError(errors.New("cp needs a source and a destination"), "bulkhead cp ./job.py dev:/tmp")
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -50,11 +52,11 @@ told; special permission bits are dropped.`,
 			case from.sandbox != "" && to.sandbox == "":
 				size, err := resource.ParseQuantity(maxSize)
 				if err != nil || size.Sign() <= 0 {
-					return usageError(fmt.Errorf("%q is not a size", maxSize), "write 500Mi, 10Gi or a number of bytes")
+					return console.UsageError(fmt.Errorf("%q is not a size", maxSize), "write 500Mi, 10Gi or a number of bytes")
 				}
 				return copyOut(ctx, s, from, to.path, size.Value())
 			}
-			return usageError(errors.New("one of source and destination is in a sandbox, written NAME:PATH"), "a path of this machine with a colon in it starts with / or ./")
+			return console.UsageError(errors.New("one of source and destination is in a sandbox, written NAME:PATH"), "a path of this machine with a colon in it starts with / or ./")
 		},
 	}
 	cmd.Flags().StringVar(&maxSize, "max-size", "4Gi", "most bytes that are taken out of a sandbox")
@@ -72,7 +74,7 @@ func parsePlace(text string) place {
 	return place{sandbox: name, path: path}
 }
 
-func copyIn(ctx context.Context, s Streams, from string, to place) error {
+func copyIn(ctx context.Context, s console.Streams, from string, to place) error {
 	e, err := running(to.sandbox)
 	if err != nil {
 		return err
@@ -82,7 +84,7 @@ func copyIn(ctx context.Context, s Streams, from string, to place) error {
 		source, err = filepath.EvalSymlinks(source)
 	}
 	if err != nil {
-		return usageError(fmt.Errorf("copying %s: %w", from, err), "name a file or folder that exists")
+		return console.UsageError(fmt.Errorf("copying %s: %w", from, err), "name a file or folder that exists")
 	}
 	client := agent.Dial(e.GuestSocket())
 	defer client.Close()
@@ -99,7 +101,7 @@ func copyIn(ctx context.Context, s Streams, from string, to place) error {
 	return err
 }
 
-func copyOut(ctx context.Context, s Streams, from place, to string, limit int64) error {
+func copyOut(ctx context.Context, s console.Streams, from place, to string, limit int64) error {
 	e, err := running(from.sandbox)
 	if err != nil {
 		return err
@@ -107,7 +109,7 @@ func copyOut(ctx context.Context, s Streams, from place, to string, limit int64)
 	if info, err := os.Stat(to); err == nil && info.IsDir() {
 		base := filepath.Base(filepath.Clean("/" + from.path))
 		if base == "/" {
-			return usageError(errors.New("the root of a sandbox is not copied as a whole"), "name a folder in it")
+			return console.UsageError(errors.New("the root of a sandbox is not copied as a whole"), "name a folder in it")
 		}
 		to = filepath.Join(to, base)
 	}
@@ -129,8 +131,8 @@ func copyOut(ctx context.Context, s Streams, from place, to string, limit int64)
 	return err
 }
 
-func tellSkipped(s Streams, skipped []string) {
+func tellSkipped(s console.Streams, skipped []string) {
 	for _, what := range skipped {
-		fmt.Fprintf(s.Err, "bulkhead: left out: %s\n", printable(what))
+		fmt.Fprintf(s.Err, "bulkhead: left out: %s\n", printable.Lines(what))
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package console
 
 import (
 	"fmt"
@@ -8,23 +8,25 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 )
 
 // progressAfter is how long work takes before it shows progress.
 const progressAfter = 500 * time.Millisecond
 
-// progress is a line on a terminal that says how far long work is. Anywhere
+// Progress is a line on a terminal that says how far long work is. Anywhere
 // else, and for short work, it writes nothing.
-type progress struct {
+type Progress struct {
 	mu   sync.Mutex
 	text string
 	stop chan struct{}
 	gone sync.WaitGroup
 }
 
-// newProgress starts a line on w.
-func newProgress(w io.Writer) *progress {
-	p := &progress{stop: make(chan struct{})}
+// NewProgress starts a line on w.
+func NewProgress(w io.Writer) *Progress {
+	p := &Progress{stop: make(chan struct{})}
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(f.Fd())) {
 		return p
@@ -33,20 +35,20 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
-// say sets what the line says.
-func (p *progress) say(format string, args ...any) {
+// Say sets what the line says.
+func (p *Progress) Say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.text = fmt.Sprintf(format, args...)
 }
 
-// done takes the line away. It must be called before anything else is written.
-func (p *progress) done() {
+// Done takes the line away. It must be called before anything else is written.
+func (p *Progress) Done() {
 	close(p.stop)
 	p.gone.Wait()
 }
 
-func (p *progress) draw(w io.Writer, start <-chan time.Time) {
+func (p *Progress) draw(w io.Writer, start <-chan time.Time) {
 	select {
 	case <-p.stop:
 		return
@@ -56,7 +58,7 @@ func (p *progress) draw(w io.Writer, start <-chan time.Time) {
 	defer tick.Stop()
 	for {
 		p.mu.Lock()
-		fmt.Fprintf(w, "\r\x1b[K%s", printable(p.text))
+		fmt.Fprintf(w, "\r\x1b[K%s", printable.Lines(p.text))
 		p.mu.Unlock()
 		select {
 		case <-p.stop:

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"context"
@@ -17,14 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 )
 
 // killTimeout bounds the wait for a killed sandbox's end.
 const killTimeout = 30 * time.Second
 
 func store() (*keeper.Store, error) {
-	dir, err := stateDir()
+	dir, err := StateDir()
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +55,7 @@ func completeNames(everywhere bool) func(*cobra.Command, []string, string) ([]st
 	}
 }
 
-func newPs(s Streams) *cobra.Command {
+func newPs(s console.Streams) *cobra.Command {
 	var all, quiet bool
 	var output string
 	cmd := &cobra.Command{
@@ -91,7 +93,7 @@ those whose keeper crashed. With -a also those that ended and were not removed.`
 	return cmd
 }
 
-func printEntries(s Streams, entries []keeper.Entry, quiet bool, output string) error {
+func printEntries(s console.Streams, entries []keeper.Entry, quiet bool, output string) error {
 	if output == "json" {
 		enc := json.NewEncoder(s.Out)
 		enc.SetIndent("", "  ")
@@ -108,7 +110,7 @@ func printEntries(s Streams, entries []keeper.Entry, quiet bool, output string) 
 	for _, e := range entries {
 		command := "-"
 		if len(e.Command) > 0 {
-			command = short(printable(strings.Join(e.Command, " ")))
+			command = short(printable.Lines(strings.Join(e.Command, " ")))
 		}
 		boundary := "-"
 		if e.Boundary != 0 {
@@ -155,7 +157,7 @@ func age(d time.Duration) string {
 
 // forEach does something with each named sandbox, and prints the names with
 // which it went well.
-func forEach(s Streams, names []string, do func(*keeper.Store, keeper.Entry) error) error {
+func forEach(s console.Streams, names []string, do func(*keeper.Store, keeper.Entry) error) error {
 	st, err := store()
 	if err != nil {
 		return err
@@ -175,7 +177,7 @@ func forEach(s Streams, names []string, do func(*keeper.Store, keeper.Entry) err
 	return failed
 }
 
-func newKill(s Streams) *cobra.Command {
+func newKill(s console.Streams) *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use:   "kill [flags] NAME...",
@@ -202,7 +204,7 @@ a sandbox without a command ends with any.`,
 
 func kill(ctx context.Context, st *keeper.Store, e keeper.Entry, number syscall.Signal) error {
 	if e.Status != keeper.Running {
-		return usageError(fmt.Errorf("sandbox %s is not running", e.Name), "`bulkhead ps -a` says how it ended")
+		return console.UsageError(fmt.Errorf("sandbox %s is not running", e.Name), "`bulkhead ps -a` says how it ended")
 	}
 	if err := st.Signal(ctx, e, int(number)); err != nil {
 		return err
@@ -222,10 +224,10 @@ func parseSignal(text string) (syscall.Signal, error) {
 	if n := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG")); n != 0 {
 		return n, nil
 	}
-	return 0, usageError(fmt.Errorf("there is no signal %q", text), "give a name such as TERM, or a number")
+	return 0, console.UsageError(fmt.Errorf("there is no signal %q", text), "give a name such as TERM, or a number")
 }
 
-func newRm(s Streams) *cobra.Command {
+func newRm(s console.Streams) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:               "rm [flags] NAME...",
@@ -248,7 +250,7 @@ func newRm(s Streams) *cobra.Command {
 	return cmd
 }
 
-func newGC(s Streams) *cobra.Command {
+func newGC(s console.Streams) *cobra.Command {
 	return &cobra.Command{
 		Use:     "gc",
 		Short:   "Remove every named sandbox that ended or crashed",
@@ -279,7 +281,7 @@ func newGC(s Streams) *cobra.Command {
 
 // sweepEngines cleans up after sandboxes whose bulkhead was killed.
 func sweepEngines(ctx context.Context) error {
-	state, err := stateDir()
+	state, err := StateDir()
 	if err != nil {
 		return err
 	}
@@ -296,7 +298,15 @@ func sweepEngines(ctx context.Context) error {
 
 func oneOrMoreNames(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return usageError(errors.New("no sandbox named"), fmt.Sprintf("see `%s --help`; `bulkhead ps -a` lists sandboxes", cmd.CommandPath()))
+		return console.UsageError(errors.New("no sandbox named"), fmt.Sprintf("see `%s --help`; `bulkhead ps -a` lists sandboxes", cmd.CommandPath()))
+	}
+	return nil
+}
+
+// tableOrJSON refuses any other format of a list.
+func tableOrJSON(output string) error {
+	if output != "table" && output != "json" {
+		return console.UsageError(fmt.Errorf("unknown output %q", output), "it is table or json")
 	}
 	return nil
 }

@@ -1,13 +1,15 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"bytes"
 	"io"
 	"sync"
 
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
+	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 )
 
@@ -17,7 +19,7 @@ const maxLine = 64 << 10
 // outputs are where a pod's containers write. One container has this process's
 // own streams; of several, each line says whose it is.
 type outputs struct {
-	only     *Streams // nil: there are several
+	only     *console.Streams // nil: there are several
 	out, err *shared
 	mu       sync.Mutex
 	named    map[string][2]*lines // stdout and stderr
@@ -29,7 +31,7 @@ type shared struct {
 }
 
 // newOutputs are those of a pod, all of them together within limit bytes; 0: unbounded.
-func newOutputs(s Streams, p *pod.Pod, limit int64) *outputs {
+func newOutputs(s console.Streams, p *pod.Pod, limit int64) *outputs {
 	o := &outputs{only: &s}
 	if len(p.Containers) > 1 {
 		o = severalOutputs(s)
@@ -47,7 +49,7 @@ func newOutputs(s Streams, p *pod.Pod, limit int64) *outputs {
 
 // severalOutputs are those of several containers. To a terminal control
 // characters are shown: with them one could write in another's name.
-func severalOutputs(s Streams) *outputs {
+func severalOutputs(s console.Streams) *outputs {
 	return &outputs{out: &shared{to: safeForTerminal(s.Out)}, err: &shared{to: safeForTerminal(s.Err)}, named: map[string][2]*lines{}}
 }
 
@@ -59,7 +61,7 @@ func (o *outputs) of(c pod.Container) (stdout, stderr io.Writer) {
 	defer o.mu.Unlock()
 	l, ok := o.named[c.Name]
 	if !ok {
-		prefix := "[" + printable(c.Name) + "] "
+		prefix := "[" + printable.Lines(c.Name) + "] "
 		l = [2]*lines{{shared: o.out, prefix: prefix}, {shared: o.err, prefix: prefix}}
 		o.named[c.Name] = l
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package sandboxcli
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/bulkhead-dev/bulkhead/image"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -46,7 +47,7 @@ func guestBinary() (cache, guest string, err error) {
 	if cache, err = cacheDir(); err != nil {
 		return "", "", err
 	}
-	if guest = companion("bulkhead-guest"); guest == "" {
+	if guest = console.Companion("bulkhead-guest"); guest == "" {
 		return "", "", fault.WithHint(fmt.Errorf("bulkhead-guest not found: %w", sandbox.ErrUnavailable),
 			"put it beside the bulkhead binary or on PATH (`make build` puts it into bin/)")
 	}
@@ -54,7 +55,7 @@ func guestBinary() (cache, guest string, err error) {
 }
 
 // openRoot prepares a root file system.
-func openRoot(ctx context.Context, s Streams, from source) (*rootfs, error) {
+func openRoot(ctx context.Context, s console.Streams, from source) (*rootfs, error) {
 	cache, guest, err := guestBinary()
 	if err != nil {
 		return nil, err
@@ -84,16 +85,16 @@ func openRoot(ctx context.Context, s Streams, from source) (*rootfs, error) {
 }
 
 // loading shows on a terminal how far the loading of an image is.
-func loading(s Streams, ref image.Reference) (tell image.Progress, done func()) {
-	p := newProgress(s.Err)
-	p.say("unpacking %s", ref)
+func loading(s console.Streams, ref image.Reference) (tell image.Progress, done func()) {
+	p := console.NewProgress(s.Err)
+	p.Say("unpacking %s", ref)
 	return func(n, total int64) {
 		if n < total {
-			p.say("loading %s: %s of %s", ref, units.HumanSize(float64(n)), units.HumanSize(float64(total)))
+			p.Say("loading %s: %s of %s", ref, units.HumanSize(float64(n)), units.HumanSize(float64(total)))
 		} else {
-			p.say("unpacking %s", ref)
+			p.Say("unpacking %s", ref)
 		}
-	}, p.done
+	}, p.Done
 }
 
 // hostRoot is the host's toolchain.

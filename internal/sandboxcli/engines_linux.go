@@ -1,4 +1,4 @@
-package cli
+package sandboxcli
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
 	"github.com/bulkhead-dev/bulkhead/engine/runc"
+	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -18,14 +19,14 @@ import (
 // platform is gVisor's.
 func engines(stateDir, platform string) []sandbox.Engine {
 	return []sandbox.Engine{
-		gvisor.New(gvisor.Config{Supervisor: companion("bulkhead-runsc"), StateDir: stateDir, Platform: platform, DebugLog: os.Getenv("BULKHEAD_DEBUG_LOG")}),
-		runc.New(runc.Config{Runc: companion("runc"), StateDir: stateDir}),
+		gvisor.New(gvisor.Config{Supervisor: console.Companion("bulkhead-runsc"), StateDir: stateDir, Platform: platform, DebugLog: os.Getenv("BULKHEAD_DEBUG_LOG")}),
+		runc.New(runc.Config{Runc: console.Companion("runc"), StateDir: stateDir}),
 	}
 }
 
-// stateDir returns the folder for what lives as long as its sandbox: /run for
+// StateDir returns the folder for what lives as long as its sandbox: /run for
 // root, the user's runtime folder otherwise. It is the caller's own, mode 0700.
-func stateDir() (string, error) {
+func StateDir() (string, error) {
 	uid := os.Geteuid()
 	dir := "/run/bulkhead"
 	if uid != 0 {
