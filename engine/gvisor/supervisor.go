@@ -76,7 +76,10 @@ func startSupervisor(cmd *exec.Cmd, id string, own *folder.Folder, clean func(di
 		reaped: make(chan struct{}), done: make(chan struct{}),
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, s.stderr
-	cmd.ExtraFiles = []*os.File{lifelineGuest, eventsGuest, own.Lock} // descriptors 3 to 5
+	cmd.ExtraFiles = make([]*os.File, wire.LockFD+1-wire.LifelineFD) // those between are closed
+	for fd, f := range map[int]*os.File{wire.LifelineFD: lifelineGuest, wire.EventsFD: eventsGuest, wire.LockFD: own.Lock} {
+		cmd.ExtraFiles[fd-wire.LifelineFD] = f
+	}
 	err = cmd.Start()
 	for _, f := range []*os.File{stdin, stdout, lifelineGuest, eventsGuest} {
 		_ = f.Close()

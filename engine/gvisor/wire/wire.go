@@ -10,8 +10,8 @@
 // container's init process as they are, so that no byte of the guest passes
 // through the supervisor. Descriptor 3 is the lifeline: when the engine closes
 // it (or dies), the supervisor destroys the sandbox. On descriptor 4 the
-// supervisor writes one JSON Event a line. Descriptor 5 is the lock of the
-// sandbox's folder: as long as the supervisor lives, nobody else cleans up.
+// supervisor writes one JSON Event a line. LockFD is the lock of the sandbox's
+// folder: as long as the supervisor lives, nobody else cleans up.
 package wire
 
 // Verb is the first argument that turns bulkhead-runsc into the supervisor.
@@ -21,7 +21,10 @@ const Verb = "supervise"
 const (
 	LifelineFD = 3
 	EventsFD   = 4
-	LockFD     = 5
+	// LockFD is that high because a process starts with a table of descriptors
+	// of the size of its parent's. The sentry needs descriptors up to 255, and
+	// for a process with threads the kernel takes 8 ms to make the table larger.
+	LockFD = 255
 )
 
 // Event kinds, in the order in which they come.
