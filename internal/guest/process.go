@@ -51,24 +51,15 @@ func (s *Server) launch(req *agentapi.StartRequest) (*process, error) {
 	if cwd == "" {
 		cwd = s.home
 	}
-	if info, err := os.Stat(cwd); err != nil || !info.IsDir() {
-		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("working directory %s: not a directory in the sandbox", cwd))
-	}
-	path, err := lookPath(req.Process.Cmd, env["PATH"], cwd)
-	if err != nil {
-		return nil, err
-	}
-
 	p := &process{tag: req.Tag, config: req.Process, events: make(chan *agentapi.Event, 16), gone: make(chan struct{})}
 	files, outputs, err := p.open(req)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}
-	attr := &os.ProcAttr{Dir: cwd, Env: flatten(env), Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
-	if p.tty != nil {
-		attr.Sys.Setctty = true
-	}
-	pid, ended, err := s.reaper.start(path, append([]string{req.Process.Cmd}, req.Process.Args...), attr)
+	pid, ended, err := s.reaper.start(&spawn{
+		paths: candidates(req.Process.Cmd, env["PATH"], cwd), argv: append([]string{req.Process.Cmd}, req.Process.Args...),
+		env: flatten(env), dir: cwd, files: files, terminal: p.tty != nil,
+	})
 	for _, f := range files {
 		_ = f.Close()
 	}
@@ -77,7 +68,7 @@ func (s *Server) launch(req *agentapi.StartRequest) (*process, error) {
 			_ = o.from.Close()
 		}
 		p.closeStdin()
-		return nil, startError(req.Process.Cmd, err)
+		return nil, startError(req.Process, err)
 	}
 	p.pid = pid
 	s.add(p)
@@ -93,11 +84,11 @@ type output struct {
 
 // open makes the process's standard streams: the files that it gets (0, 1, 2)
 // and the outputs to read. It sets p.stdin and p.tty.
-func (p *process) open(req *agentapi.StartRequest) (files []*os.File, outputs []output, err error) {
+func (p *process) open(req *agentapi.StartRequest) (files [3]*os.File, outputs []output, err error) {
 	if req.PTY != nil {
 		ptm, tty, err := pty.Open()
 		if err != nil {
-			return nil, nil, fmt.Errorf("opening a terminal: %w", err)
+			return files, nil, fmt.Errorf("opening a terminal: %w", err)
 		}
 		p.tty, p.stdin = ptm, ptm
 		if size := req.PTY.Size; size != nil {
@@ -107,22 +98,22 @@ func (p *process) open(req *agentapi.StartRequest) (files []*os.File, outputs []
 		second, err1 := dup(tty)
 		third, err2 := dup(tty)
 		if err := errors.Join(err1, err2); err != nil {
-			return nil, nil, err
+			return files, nil, err
 		}
-		return []*os.File{tty, second, third},
+		return [3]*os.File{tty, second, third},
 			[]output{{ptm, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{PTY: b} }}}, nil
 	}
 	stdin, in, err := pipe(1)
 	stdout, out, err1 := pipe(0)
 	stderr, errs, err2 := pipe(0)
 	if err := errors.Join(err, err1, err2); err != nil {
-		return nil, nil, fmt.Errorf("opening pipes: %w", err)
+		return files, nil, fmt.Errorf("opening pipes: %w", err)
 	}
 	p.stdin = in
 	if req.Stdin != nil && !*req.Stdin {
 		p.closeStdin()
 	}
-	return []*os.File{stdin, out, errs}, []output{
+	return [3]*os.File{stdin, out, errs}, []output{
 		{stdout, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stdout: b} }},
 		{stderr, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stderr: b} }},
 	}, nil
@@ -246,47 +237,38 @@ func endEvent(status syscall.WaitStatus) *agentapi.EndEvent {
 	return &agentapi.EndEvent{ExitCode: int32(status.ExitStatus()), Exited: true, Status: fmt.Sprintf("exit status %d", status.ExitStatus())}
 }
 
-// startError maps the reasons for which execve fails to the codes from which
+// startError maps the reasons for which a start fails to the codes from which
 // the host derives 126 and 127.
-func startError(cmd string, err error) error {
+func startError(config *agentapi.ProcessConfig, err error) error {
+	var dir dirError
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return connect.NewError(connect.CodeNotFound, fmt.Errorf("%s: not found in the sandbox, or its interpreter is not", cmd))
+	case errors.As(err, &dir):
+		return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("%w, in the sandbox", dir))
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return connect.NewError(connect.CodeNotFound, fmt.Errorf("%s: not found in the sandbox, or its interpreter is not", config.Cmd))
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOEXEC), errors.Is(err, syscall.EISDIR):
-		return connect.NewError(connect.CodePermissionDenied, fmt.Errorf("%s: %w", cmd, err))
+		return connect.NewError(connect.CodePermissionDenied, fmt.Errorf("%s: %w", config.Cmd, err))
 	default:
-		return connect.NewError(connect.CodeInternal, fmt.Errorf("starting %s: %w", cmd, err))
+		return connect.NewError(connect.CodeInternal, fmt.Errorf("starting %s: %w", config.Cmd, err))
 	}
 }
 
-// lookPath finds the file to execute. Relative names with a slash start at cwd.
-func lookPath(cmd, path, cwd string) (string, error) {
-	candidates := []string{cmd}
-	if !strings.Contains(cmd, "/") {
-		candidates = candidates[:0]
-		for _, dir := range filepath.SplitList(path) {
-			if filepath.IsAbs(dir) {
-				candidates = append(candidates, filepath.Join(dir, cmd))
-			}
-		}
-	} else if !filepath.IsAbs(cmd) {
-		candidates[0] = filepath.Join(cwd, cmd)
+// candidates are the files that may be meant, in the order in which they are
+// tried. Relative names with a slash start at cwd.
+func candidates(cmd, path, cwd string) []string {
+	switch {
+	case filepath.IsAbs(cmd):
+		return []string{cmd}
+	case strings.Contains(cmd, "/"):
+		return []string{filepath.Join(cwd, cmd)}
 	}
-	result := fs.ErrNotExist
-	for _, c := range candidates {
-		info, err := os.Stat(c)
-		switch {
-		case err != nil:
-			if errors.Is(err, fs.ErrPermission) {
-				result = fs.ErrPermission
-			}
-		case info.IsDir(), info.Mode()&0o111 == 0:
-			result = fs.ErrPermission
-		default:
-			return c, nil
+	var out []string
+	for _, dir := range filepath.SplitList(path) {
+		if filepath.IsAbs(dir) {
+			out = append(out, filepath.Join(dir, cmd))
 		}
 	}
-	return "", startError(cmd, result)
+	return out
 }
 
 // environment returns the agent's defaults with the request's values over them.

@@ -55,15 +55,13 @@ func (r *reaper) collect() {
 
 // start starts a process; its status arrives on the channel once. The lock is
 // held over the start, so that the process cannot be collected before it is known.
-func (r *reaper) start(path string, argv []string, attr *os.ProcAttr) (int, <-chan syscall.WaitStatus, error) {
+func (r *reaper) start(s *spawn) (int, <-chan syscall.WaitStatus, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p, err := os.StartProcess(path, argv, attr)
+	pid, err := s.start()
 	if err != nil {
 		return 0, nil, err
 	}
-	pid := p.Pid
-	_ = p.Release()
 	ch := make(chan syscall.WaitStatus, 1)
 	r.waiting[pid] = ch
 	return pid, ch, nil
