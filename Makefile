@@ -22,7 +22,7 @@ help: ## list the targets
 build: ## build every binary into bin/
 	$(STATIC) -o $(BIN)/ ./cmd/...
 	$(STATIC) -o $(BIN)/bulkhead-hostile ./examples/hostile
-	cd gvisor && $(STATIC) -o $(BIN)/ ./cmd/...
+	cd gvisor && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -E bulkhead_entry' -o $(BIN)/ ./cmd/... # gvisor/entry
 
 deps: ## install what the tests use (Debian packages, as root), or say what is missing
 	@tools/deps.sh

@@ -28,7 +28,7 @@ build() {
 	[ "$1" = linux ] || return 0
 	go build -ldflags "$ldflags" -o "$3/" ./cmd/bulkhead-guest
 	go build -ldflags "$ldflags" -o "$3/bulkhead-hostile" ./examples/hostile
-	(cd gvisor && go build -ldflags "$ldflags" -o "$3/" ./cmd/...)
+	(cd gvisor && go build -ldflags "$ldflags -E bulkhead_entry" -o "$3/" ./cmd/...)
 }
 
 case "${1:-}" in

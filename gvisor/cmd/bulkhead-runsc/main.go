@@ -10,6 +10,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
 	"github.com/bulkhead-dev/bulkhead/gvisor/coldstart"
+	_ "github.com/bulkhead-dev/bulkhead/gvisor/entry" // what it starts with
 	"github.com/bulkhead-dev/bulkhead/gvisor/filters"
 	"github.com/bulkhead-dev/bulkhead/gvisor/supervisor"
 )
