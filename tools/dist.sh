@@ -26,7 +26,7 @@ build() {
 	go build -ldflags "$ldflags" -o "$3/bulkhead$ext" ./cmd/bulkhead
 	go build -ldflags "$ldflags" -o "$3/bulkhead-kube$ext" ./cmd/bulkhead-kube
 	[ "$1" = linux ] || return 0
-	go build -ldflags "$ldflags" -o "$3/" ./cmd/bulkhead-guest
+	go build -ldflags "$ldflags" -o "$3/" ./cmd/bulkhead-decide ./cmd/bulkhead-guest
 	go build -ldflags "$ldflags" -o "$3/bulkhead-hostile" ./examples/hostile
 	(cd gvisor && go build -ldflags "$ldflags -E bulkhead_entry" -o "$3/" ./cmd/...)
 }

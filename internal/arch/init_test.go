@@ -11,22 +11,22 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/testbin"
 )
 
-// maxInit bounds what the package initialisation of the command line allocates:
-// every run and every check in a pipeline pays it before it does anything. Its
+// TestInit bounds what the package initialisation of the command line allocates:
+// every run, and every check in a pipeline, pays it before it does anything. Its
 // time (a few milliseconds) goes with that, and is another on each machine.
-const maxInit = 20_000
-
 func TestInit(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), testbin.Path(t, "bulkhead"), "version")
-	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	took, allocations := initialised(t, string(out))
-	t.Logf("package initialisation: %.2f ms, %d allocations", took, allocations)
-	if allocations > maxInit {
-		t.Errorf("package initialisation makes %d allocations, allowed are %d:\n%s", allocations, maxInit, out)
+	for binary, most := range map[string]int{"bulkhead": 3_000, "bulkhead-decide": 20_000} {
+		cmd := exec.CommandContext(t.Context(), testbin.Path(t, binary), "version")
+		cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatal(err)
+		}
+		took, allocations := initialised(t, string(out))
+		t.Logf("package initialisation of %s: %.2f ms, %d allocations", binary, took, allocations)
+		if allocations > most {
+			t.Errorf("package initialisation of %s makes %d allocations, allowed are %d:\n%s", binary, allocations, most, out)
+		}
 	}
 }
 

@@ -142,7 +142,7 @@ func allowed() map[string][]string {
 		"./examples/hostile": {},
 		"./internal/demo":    {"./boundary", "./internal/printable", "./internal/report", "./internal/runner"},
 		// Command lines. That of sandboxes knows no package that decides.
-		"./internal/console": {"./internal/fault", "./internal/printable"},
+		"./internal/console": {"./internal/fault", "./internal/printable", "./internal/version"},
 		"./internal/sandboxcli": {
 			"./boundary", "./engine/gvisor", "./engine/runc", "./image", "./internal/agent", "./internal/archive", "./internal/bench", "./internal/console",
 			"./internal/egress", "./internal/fault", "./internal/keeper", "./internal/pod", "./internal/podrun", "./internal/printable", "./internal/runner",
@@ -152,9 +152,10 @@ func allowed() map[string][]string {
 		"./internal/testbin":    {},
 		"./sandbox/sandboxtest": {"./boundary", "./image", "./internal/agent", "./internal/agentapi", "./internal/egress", "./internal/runner", "./internal/testbin", "./sandbox"},
 		// Binaries.
-		"./cmd/bulkhead":       {"./internal/cli", "./internal/console"},
-		"./cmd/bulkhead-guest": {"./internal/guest"},
-		"./cmd/bulkhead-kube":  {"./internal/kubecli"},
+		"./cmd/bulkhead":        {"./internal/console", "./internal/sandboxcli"},
+		"./cmd/bulkhead-decide": {"./internal/cli", "./internal/console"},
+		"./cmd/bulkhead-guest":  {"./internal/guest"},
+		"./cmd/bulkhead-kube":   {"./internal/kubecli"},
 	}
 }
 

@@ -105,18 +105,20 @@ func TestActionDefinition(t *testing.T) {
 // release is an archive as `make dist` makes it, and its checksum.
 func release(t *testing.T) (archive []byte, sum string) {
 	t.Helper()
-	binary, err := os.ReadFile(testbin.Path(t, "bulkhead"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var b bytes.Buffer
 	zipped, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	w := tar.NewWriter(zipped)
-	if err := w.WriteHeader(&tar.Header{Name: "bulkhead-v0-linux-amd64/bulkhead", Mode: 0o755, Size: int64(len(binary))}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(binary); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"bulkhead", "bulkhead-decide"} {
+		binary, err := os.ReadFile(testbin.Path(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.WriteHeader(&tar.Header{Name: "bulkhead-v0-linux-amd64/" + name, Mode: 0o755, Size: int64(len(binary))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(binary); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)

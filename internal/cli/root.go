@@ -17,6 +17,9 @@ import (
 
 // Main runs the command line and returns the process's exit code.
 func Main(ctx context.Context, args []string, s console.Streams) int {
+	if err := console.CheckCaller(sandboxcli.Decider); err != nil {
+		return console.Report(err, s)
+	}
 	return console.Execute(ctx, newRoot(s), args, s)
 }
 
@@ -41,7 +44,7 @@ calls for, and proves that the boundary is there.`
 	root.SuggestionsMinimumDistance = 2
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.AddCommand(newCheck(s), newExplain(s), newHarden(s), newRules(s), newPolicy(s))
-	root.AddCommand(sandboxcli.Commands(s, planPod)...)
+	root.AddCommand(sandboxcli.Commands(s, sandboxcli.Parts{Plan: planPod, Keeper: "bulkhead"})...)
 	root.AddCommand(linuxVerbs(s)...)
 	return root
 }

@@ -46,7 +46,7 @@ func install(t *testing.T, uid uint32) installed {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"bulkhead", "bulkhead-runsc", "bulkhead-guest"} {
+	for _, name := range []string{"bulkhead", "bulkhead-decide", "bulkhead-runsc", "bulkhead-guest"} {
 		testbin.Copy(t, testbin.Path(t, name), filepath.Join(i.bin, name))
 	}
 	return i

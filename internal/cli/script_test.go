@@ -15,13 +15,17 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/kubecli"
+	"github.com/bulkhead-dev/bulkhead/internal/sandboxcli"
 )
 
 // TestMain makes the test binary be `bulkhead` when a script calls it, and
-// `bulkhead-kube` when bulkhead does.
+// `bulkhead-decide` or `bulkhead-kube` when bulkhead does.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"bulkhead": func() {
+			os.Exit(sandboxcli.Main(context.Background(), os.Args[1:], console.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+		},
+		sandboxcli.Decider: func() {
 			os.Exit(Main(context.Background(), os.Args[1:], console.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 		},
 		"bulkhead-kube": func() {

@@ -69,11 +69,15 @@ func NewRoot(s Streams) *cobra.Command {
 	return root
 }
 
-// Execute runs a command line and returns the process's exit code. Every error
-// is printed here and nowhere else.
+// Execute runs a command line and returns the process's exit code.
 func Execute(ctx context.Context, root *cobra.Command, args []string, s Streams) int {
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	return Report(root.ExecuteContext(ctx), s)
+}
+
+// Report prints the error of a command line, which is printed nowhere else, and
+// returns the process's exit code.
+func Report(err error, s Streams) int {
 	if err == nil {
 		return 0
 	}

@@ -32,8 +32,10 @@ const maxConns = 256
 // Request is a named sandbox that is to be kept. It crosses a process boundary
 // as JSON; the environment in it may hold secrets, and is written nowhere.
 type Request struct {
-	Name   string `json:"name"`
-	Engine string `json:"engine"`
+	// Version is the build of who asks; a keeper of another one refuses.
+	Version string `json:"version"`
+	Name    string `json:"name"`
+	Engine  string `json:"engine"`
 	// Platform is the engine's, where it has several.
 	Platform string            `json:"platform,omitempty"`
 	Minimum  boundary.Boundary `json:"minimum"`

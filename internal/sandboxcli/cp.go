@@ -13,8 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/archive"
@@ -50,11 +50,11 @@ told; special permission bits are dropped.`,
 			case from.sandbox == "" && to.sandbox != "":
 				return copyIn(ctx, s, from.path, to)
 			case from.sandbox != "" && to.sandbox == "":
-				size, err := resource.ParseQuantity(maxSize)
-				if err != nil || size.Sign() <= 0 {
+				size, err := quantity(maxSize)
+				if err != nil || size <= 0 {
 					return console.UsageError(fmt.Errorf("%q is not a size", maxSize), "write 500Mi, 10Gi or a number of bytes")
 				}
-				return copyOut(ctx, s, from, to.path, size.Value())
+				return copyOut(ctx, s, from, to.path, size)
 			}
 			return console.UsageError(errors.New("one of source and destination is in a sandbox, written NAME:PATH"), "a path of this machine with a colon in it starts with / or ./")
 		},
@@ -135,4 +135,15 @@ func tellSkipped(s console.Streams, skipped []string) {
 	for _, what := range skipped {
 		fmt.Fprintf(s.Err, "bulkhead: left out: %s\n", printable.Lines(what))
 	}
+}
+
+// quantity reads bytes as Kubernetes writes them: 500Mi is binary, 500M decimal.
+func quantity(text string) (int64, error) {
+	if strings.ContainsAny(text, "bB ") {
+		return 0, fmt.Errorf("%q has a unit that Kubernetes does not know", text)
+	}
+	if binary, ok := strings.CutSuffix(text, "i"); ok {
+		return units.RAMInBytes(binary)
+	}
+	return units.FromHumanSize(text)
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/risk"
 )
 
+// Decider is the binary that has the whole command line.
+const Decider = "bulkhead-decide"
+
 // Manifest is what `bulkhead run -f` is to run.
 type Manifest struct {
 	File     string // "-": standard input
@@ -38,3 +41,11 @@ type Plan struct {
 // Planner reads and decides about a manifest. The verbs of sandboxes decide
 // nothing themselves.
 type Planner func(stdin io.Reader, m Manifest) (Plan, error)
+
+// Parts are what differs between the binaries that have these verbs.
+type Parts struct {
+	Plan Planner
+	// Keeper is the binary that keeps named sandboxes, beside this one or on PATH;
+	// empty: this one.
+	Keeper string
+}

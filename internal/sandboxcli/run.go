@@ -51,11 +51,11 @@ type runFlags struct {
 	user        string
 	unsafeMount bool
 
-	plan Planner
+	parts Parts
 }
 
-func newRun(s console.Streams, plan Planner) *cobra.Command {
-	f := runFlags{plan: plan}
+func newRun(s console.Streams, parts Parts) *cobra.Command {
+	f := runFlags{parts: parts}
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARG]...",
 		Short: "Run a command behind an isolation boundary on this machine",

@@ -23,11 +23,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
+	"github.com/bulkhead-dev/bulkhead/internal/version"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
-
-// keepVerb starts a keeper. It is this binary's own, and hidden.
-const keepVerb = "keep-sandbox"
 
 // maxKeepRequest bounds what a keeper reads.
 const maxKeepRequest = 16 << 20
@@ -41,7 +39,7 @@ func (f runFlags) runDetached(ctx context.Context, s console.Streams, req runner
 	}
 	// Every command in it gets them, as in a container.
 	keep.Spec.Env = append(keep.Spec.Env, req.Command.Env...)
-	return keepDetached(ctx, s, keep)
+	return f.keepDetached(ctx, s, keep)
 }
 
 // runPodDetached does the same with a pod.
@@ -54,19 +52,26 @@ func (f runFlags) runPodDetached(ctx context.Context, s console.Streams, place r
 		// As in Kubernetes: what is executed in a container has its variables.
 		keep.Spec.Env = append(keep.Spec.Env, only.Env...)
 	}
-	return keepDetached(ctx, s, keep)
+	return f.keepDetached(ctx, s, keep)
 }
 
-func keepDetached(ctx context.Context, s console.Streams, keep keeper.Request) error {
-	if err := startKeeper(ctx, keep); err != nil {
+func (f runFlags) keepDetached(ctx context.Context, s console.Streams, keep keeper.Request) error {
+	if err := startKeeper(ctx, f.parts.Keeper, keep); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.Out, keep.Name)
 	return nil
 }
 
-// startKeeper starts a keeper in a session of its own and waits for its answer.
-func startKeeper(ctx context.Context, req keeper.Request) error {
+// startKeeper starts a keeper, which binary is, in a session of its own and waits for its answer.
+func startKeeper(ctx context.Context, binary string, req keeper.Request) error {
+	exe := "/proc/self/exe"
+	if binary != "" {
+		if exe = console.Companion(binary); exe == "" {
+			return fault.WithHint(fmt.Errorf("%s not found, which keeps named sandboxes: %w", binary, sandbox.ErrUnavailable), "put it beside this binary or on PATH")
+		}
+	}
+	req.Version = version.String()
 	input, err := json.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("starting the keeper of the sandbox: %w", err)
@@ -76,7 +81,7 @@ func startKeeper(ctx context.Context, req keeper.Request) error {
 		return fmt.Errorf("starting the keeper of the sandbox: %w", err)
 	}
 	defer answer.Close()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", keepVerb)
+	cmd := exec.CommandContext(ctx, exe, keepVerb)
 	cmd.Args[0], cmd.Dir = "bulkhead", "/"
 	// Not the caller's environment: it would stay readable as long as the keeper lives.
 	for _, name := range []string{"PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "BULKHEAD_DEBUG_LOG"} {
@@ -117,6 +122,10 @@ func keepSandbox(ctx context.Context) error {
 	var req keeper.Request
 	if err := json.NewDecoder(io.LimitReader(os.Stdin, maxKeepRequest)).Decode(&req); err != nil {
 		return console.UsageError(fmt.Errorf("reading what to keep: %w", err), "this verb is for `bulkhead run --detach`")
+	}
+	if req.Version != version.String() {
+		return ready(fault.WithHint(fmt.Errorf("bulkhead is of version %s, and who asks it to keep a sandbox of %s", version.String(), req.Version),
+			"install all binaries from one release, or run `make build`"))
 	}
 	// The terminal of who started it is not this process's.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)

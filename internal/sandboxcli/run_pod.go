@@ -61,7 +61,7 @@ func (f runFlags) podRequest(ctx context.Context, s console.Streams, args []stri
 	if err := f.podUsage(); err != nil {
 		return r, nil, err
 	}
-	plan, err := f.plan(s.In, Manifest{File: f.file, Workload: f.pod, Config: f.config})
+	plan, err := f.parts.Plan(s.In, Manifest{File: f.file, Workload: f.pod, Config: f.config})
 	if err != nil {
 		return r, nil, err
 	}
@@ -108,7 +108,7 @@ func (f runFlags) podRequest(ctx context.Context, s console.Streams, args []stri
 // in the place of the pod's. The flags take the host's toolchain as the root file
 // system, which nobody has to close.
 func PodRequest(ctx context.Context, s console.Streams, plan Planner, flags, command []string) (runner.Request, error) {
-	f := runFlags{plan: plan}
+	f := runFlags{parts: Parts{Plan: plan}}
 	cmd := &cobra.Command{}
 	f.register(cmd)
 	if err := cmd.ParseFlags(flags); err != nil {

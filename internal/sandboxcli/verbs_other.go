@@ -9,6 +9,6 @@ import (
 )
 
 // Commands are the verbs that work on every system.
-func Commands(s console.Streams, _ Planner) []*cobra.Command {
+func Commands(s console.Streams, _ Parts) []*cobra.Command {
 	return []*cobra.Command{newVersion(s)}
 }

@@ -1,5 +1,5 @@
-// Command bulkhead decides which isolation boundary an LLM workload needs,
-// runs untrusted code behind one on this machine, and proves that it is there.
+// Command bulkhead-decide has the whole command line of bulkhead, and links what
+// judges manifests. bulkhead becomes it for every verb that makes no sandbox.
 package main
 
 import (
