@@ -157,6 +157,9 @@ type File struct {
 type Tmpfs struct {
 	// Target is an absolute path in the sandbox.
 	Target string
+	// Shared names a folder of the sandbox's Pod, which says the rest; empty: the
+	// folder is this container's own.
+	Shared string
 	// Mode is the folder's permission bits, such as 0o1777.
 	Mode uint32
 	// SizeBytes bounds what it holds.

@@ -15,15 +15,17 @@ func TestCommand(t *testing.T) {
 	e := &Engine{config: Config{Supervisor: "/bin/bulkhead-runsc", Platform: KVM}}
 	const plain = "/bin/bulkhead-runsc supervise --bundle /state/gvisor-box --id box --state /state/gvisor-box/state --platform kvm"
 	for _, tt := range []struct {
-		limits sandbox.Limits
-		want   string
+		limits     sandbox.Limits
+		containers int
+		want       string
 	}{
-		{sandbox.Limits{}, plain},
-		{sandbox.Limits{PIDs: 100}, plain},
-		{sandbox.Limits{MemoryBytes: 1 << 30}, plain + " --cgroups"},
-		{sandbox.Limits{MilliCPUs: 500}, plain + " --cgroups"},
+		{sandbox.Limits{}, 0, plain},
+		{sandbox.Limits{PIDs: 100}, 0, plain},
+		{sandbox.Limits{MemoryBytes: 1 << 30}, 0, plain + " --cgroups"},
+		{sandbox.Limits{MilliCPUs: 500}, 0, plain + " --cgroups"},
+		{sandbox.Limits{}, 3, plain + " --containers 3"},
 	} {
-		cmd := e.command("/state/gvisor-box", sandbox.Spec{ID: "box", Limits: tt.limits})
+		cmd := e.command("/state/gvisor-box", sandbox.Spec{ID: "box", Limits: tt.limits}, tt.containers)
 		if got := strings.Join(cmd.Args, " "); got != tt.want {
 			t.Errorf("%+v: %s, want %s", tt.limits, got, tt.want)
 		}

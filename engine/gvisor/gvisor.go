@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -113,6 +114,32 @@ func needsCgroup(l sandbox.Limits) bool { return l.MemoryBytes > 0 || l.MilliCPU
 
 // Boot starts a supervisor, which boots the sandbox.
 func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	s, err := e.take(ctx, spec, sandbox.Pod{})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// BootPod boots a sandbox that containers may join.
+func (e *Engine) BootPod(ctx context.Context, spec sandbox.Spec, pod sandbox.Pod) (sandbox.PodSandbox, error) {
+	if pod.Containers < 1 || pod.Containers > sandbox.MaxContainers {
+		return nil, fmt.Errorf("booting a sandbox: %d containers, and it can hold 1 to %d", pod.Containers, sandbox.MaxContainers)
+	}
+	for _, f := range pod.Shared {
+		if !sandbox.ValidID(f.Name) {
+			return nil, fmt.Errorf("booting a sandbox: %q is not a valid name of a folder", f.Name)
+		}
+	}
+	s, err := e.take(ctx, spec, pod)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// take boots a sandbox in a folder of its own.
+func (e *Engine) take(ctx context.Context, spec sandbox.Spec, pod sandbox.Pod) (*running, error) {
 	if !sandbox.ValidID(spec.ID) {
 		return nil, fmt.Errorf("booting a sandbox: %q is not a valid id", spec.ID)
 	}
@@ -125,7 +152,7 @@ func (e *Engine) Boot(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := e.boot(ctx, own, spec)
+	s, err := e.boot(ctx, own, spec, pod)
 	if err != nil {
 		return nil, errors.Join(err, own.Remove())
 	}
@@ -148,15 +175,15 @@ func (e *Engine) clean(dir, id string) error {
 	return cgroup.Remove(id)
 }
 
-func (e *Engine) boot(ctx context.Context, own *folder.Folder, spec sandbox.Spec) (*running, error) {
-	r := oci.Runtime{OwnKernel: true, EROFS: true}
+func (e *Engine) boot(ctx context.Context, own *folder.Folder, spec sandbox.Spec, pod sandbox.Pod) (*running, error) {
+	r := oci.Runtime{OwnKernel: true, EROFS: true, Shared: pod.Shared}
 	if needsCgroup(spec.Limits) {
 		r.CgroupsPath, r.SwapLimited = cgroup.Path(spec.ID), cgroup.SwapLimited()
 	}
 	if err := oci.WriteBundle(own.Dir, spec, r); err != nil {
 		return nil, err
 	}
-	s, err := startSupervisor(e.command(own.Dir, spec), spec.ID, own, e.clean)
+	s, err := startSupervisor(e.command(own.Dir, spec, pod.Containers), spec.ID, own, e.clean)
 	if err != nil {
 		return nil, err
 	}
@@ -169,13 +196,16 @@ func (e *Engine) boot(ctx context.Context, own *folder.Folder, spec sandbox.Spec
 }
 
 // command is the exact host command that boots a sandbox.
-func (e *Engine) command(dir string, spec sandbox.Spec) *exec.Cmd {
+func (e *Engine) command(dir string, spec sandbox.Spec, containers int) *exec.Cmd {
 	args := []string{"supervise", "--bundle", dir, "--id", spec.ID, "--state", filepath.Join(dir, "state"), "--platform", e.config.Platform}
 	if needsCgroup(spec.Limits) {
 		args = append(args, "--cgroups")
 	}
 	if e.rootless {
 		args = append(args, "--rootless")
+	}
+	if containers > 0 {
+		args = append(args, "--containers", strconv.Itoa(containers))
 	}
 	if e.config.DebugLog != "" {
 		args = append(args, "--debug-log", e.config.DebugLog)

@@ -66,7 +66,7 @@ func (e *Engine) tryKVM(ctx context.Context) error {
 		ID: id, Root: sandbox.Root{Dir: root},
 		Mounts: []sandbox.Mount{{Source: program, Target: "/program"}},
 		Agent:  []string{"/program", "--version"},
-	})
+	}, sandbox.Pod{})
 	if err != nil {
 		return errors.Join(cmp.Or(context.Cause(ctx), err), own.Remove())
 	}

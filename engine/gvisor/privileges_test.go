@@ -32,6 +32,12 @@ func TestSupervisorDropsPrivileges(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	dropped(t)
+}
+
+// dropped fails when the supervisor goes on to have more than the end of a sandbox takes.
+func dropped(t *testing.T) {
+	t.Helper()
 	// sys_admin, kill, dac_override, dac_read_search, fowner
 	const most = 1<<21 | 1<<5 | 1<<1 | 1<<2 | 1<<3
 	var why string
@@ -41,6 +47,32 @@ func TestSupervisorDropsPrivileges(t *testing.T) {
 		}
 	}
 	t.Error(why)
+}
+
+// TestSupervisorDropsPrivilegesLast: where containers join the sandbox, its
+// supervisor has what starting them takes until the last one was started.
+func TestSupervisorDropsPrivilegesLast(t *testing.T) {
+	e := New(Config{Supervisor: testbin.Path(t, "bulkhead-runsc"), StateDir: t.TempDir()})
+	root, err := image.Toolchain(t.Context(), t.TempDir(), testbin.Path(t, "bulkhead-guest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := sandbox.Spec{ID: "dropped-last", Root: root, Agent: []string{image.AgentPath}, User: image.User()}
+	box, err := e.BootPod(t.Context(), spec, sandbox.Pod{Containers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := box.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, spec.ID = range []string{"first", "last"} {
+		if _, err := box.Join(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dropped(t)
 }
 
 // excess names a thread of this process's supervisor with more than most; "" when none has.

@@ -48,6 +48,7 @@ type running struct {
 	stream   *oci.Stream
 	lifeline *os.File
 	events   chan wire.Event // closed when the supervisor's last event was read
+	control  *control        // of containers that join
 	stderr   *oci.Tail
 	reaped   chan struct{} // closed when the supervisor ended
 	done     chan struct{}
@@ -75,18 +76,21 @@ func startSupervisor(cmd *exec.Cmd, id string, own *folder.Folder, clean func(di
 		events: make(chan wire.Event, 8), stderr: &oci.Tail{},
 		reaped: make(chan struct{}), done: make(chan struct{}),
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, s.stderr
-	cmd.ExtraFiles = make([]*os.File, wire.LockFD+1-wire.LifelineFD) // those between are closed
-	for fd, f := range map[int]*os.File{wire.LifelineFD: lifelineGuest, wire.EventsFD: eventsGuest, wire.LockFD: own.Lock} {
-		cmd.ExtraFiles[fd-wire.LifelineFD] = f
+	controlGuest, err := s.openControl()
+	if err == nil {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, s.stderr
+		cmd.ExtraFiles = make([]*os.File, wire.LockFD+1-wire.LifelineFD) // those between are closed
+		for fd, f := range map[int]*os.File{wire.LifelineFD: lifelineGuest, wire.EventsFD: eventsGuest, wire.ControlFD: controlGuest, wire.LockFD: own.Lock} {
+			cmd.ExtraFiles[fd-wire.LifelineFD] = f
+		}
+		err = cmd.Start()
 	}
-	err = cmd.Start()
-	for _, f := range []*os.File{stdin, stdout, lifelineGuest, eventsGuest} {
+	for _, f := range []*os.File{stdin, stdout, lifelineGuest, eventsGuest, controlGuest} {
 		_ = f.Close()
 	}
 	if err != nil {
 		return nil, errors.Join(fault.WithHint(fmt.Errorf("starting the supervisor: %w", err), "see `bulkhead-runsc --version`"),
-			host.Close(), lifeline.Close(), events.Close())
+			host.Close(), lifeline.Close(), events.Close(), s.control.Close())
 	}
 	s.process = cmd.Process
 	go s.readEvents(events)
@@ -157,7 +161,12 @@ func (s *running) died() error {
 // watch follows the sandbox to its end.
 func (s *running) watch() {
 	defer close(s.done)
+	defer s.control.over()
 	for e := range s.events {
+		if e.Container != "" {
+			s.control.tell(e)
+			continue
+		}
 		if e.Kind == wire.Left || e.Kind == wire.Destroyed || e.Kind == wire.Failed {
 			s.ended(e)
 		}
@@ -227,6 +236,7 @@ func (s *running) Close(ctx context.Context) error {
 	s.mu.Unlock()
 	_ = s.lifeline.Close()
 	_ = s.stream.Close()
+	_ = s.control.Close()
 	select {
 	case <-s.reaped:
 	case <-ctx.Done():

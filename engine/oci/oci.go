@@ -35,6 +35,12 @@ type Runtime struct {
 	CgroupsPath string
 	// SwapLimited: the kernel counts swap, and a limit of memory includes it.
 	SwapLimited bool
+	// Shared are the folders that containers of the sandbox may share, as gVisor's
+	// annotations announce them.
+	Shared []sandbox.Shared
+	// Joins is the id of the sandbox that the container joins, as gVisor's
+	// annotations say it; empty: it is a sandbox of its own.
+	Joins string
 }
 
 // Spec returns the runtime configuration for s.
@@ -70,9 +76,7 @@ func Spec(s sandbox.Spec, r Runtime) *specs.Spec {
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		},
 	}
-	if r.EROFS && s.Root.EROFS != "" {
-		spec.Annotations = map[string]string{"dev.gvisor.spec.rootfs.source": s.Root.EROFS, "dev.gvisor.spec.rootfs.type": "erofs"}
-	}
+	spec.Annotations = annotations(s, r)
 	limit(spec, s.Limits, r)
 	if r.MapUser {
 		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
@@ -103,16 +107,24 @@ func mounts(s sandbox.Spec, r Runtime) []specs.Mount {
 		out = append(out, bind(m))
 	}
 	for _, t := range s.Tmpfs {
-		opts := []string{"nosuid", "nodev", fmt.Sprintf("mode=%o", t.Mode), fmt.Sprintf("size=%d", t.SizeBytes)}
-		if !r.MapUser {
-			opts = append(opts, fmt.Sprintf("uid=%d", t.User.UID), fmt.Sprintf("gid=%d", t.User.GID))
+		if t.Shared != "" {
+			out = append(out, specs.Mount{Destination: t.Target, Type: "tmpfs", Source: sharedSource(t.Shared), Options: []string{"nosuid", "nodev"}})
+			continue
 		}
-		out = append(out, specs.Mount{Destination: t.Target, Type: "tmpfs", Source: "tmpfs", Options: opts})
+		out = append(out, specs.Mount{Destination: t.Target, Type: "tmpfs", Source: "tmpfs", Options: tmpfsOptions(t.Mode, t.SizeBytes, t.User, r)})
 	}
 	for _, m := range s.Mounts {
 		out = append(out, bind(m))
 	}
 	return out
+}
+
+func tmpfsOptions(mode uint32, size int64, user sandbox.User, r Runtime) []string {
+	opts := []string{"nosuid", "nodev", fmt.Sprintf("mode=%o", mode), fmt.Sprintf("size=%d", size)}
+	if !r.MapUser {
+		opts = append(opts, fmt.Sprintf("uid=%d", user.UID), fmt.Sprintf("gid=%d", user.GID))
+	}
+	return opts
 }
 
 func bind(m sandbox.Mount) specs.Mount {

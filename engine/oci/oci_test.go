@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
@@ -198,5 +199,29 @@ func TestContents(t *testing.T) {
 		if err := WriteBundle(t.TempDir(), spec, Runtime{}); err == nil {
 			t.Errorf("%s was written", path)
 		}
+	}
+}
+
+// TestPodAnnotations: what gVisor is told of a sandbox's shared folders, and of a
+// container that joins it.
+func TestPodAnnotations(t *testing.T) {
+	got := Spec(sandbox.Spec{ID: "box"}, Runtime{Shared: []sandbox.Shared{{Name: "data", Mode: 0o777, SizeBytes: 64, User: sandbox.User{GID: 7}}}})
+	want := map[string]string{
+		"dev.gvisor.spec.mount.data.source":  "/nonexistent/bulkhead/data",
+		"dev.gvisor.spec.mount.data.type":    "tmpfs",
+		"dev.gvisor.spec.mount.data.share":   "pod",
+		"dev.gvisor.spec.mount.data.options": "nosuid,nodev,mode=777,size=64,uid=0,gid=7",
+	}
+	if diff := cmp.Diff(want, got.Annotations); diff != "" {
+		t.Errorf("of the sandbox (-want +got):\n%s", diff)
+	}
+	got = Spec(sandbox.Spec{ID: "web", Tmpfs: []sandbox.Tmpfs{{Target: "/srv", Shared: "data"}}}, Runtime{Joins: "box"})
+	want = map[string]string{"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "box"}
+	if diff := cmp.Diff(want, got.Annotations); diff != "" {
+		t.Errorf("of a container (-want +got):\n%s", diff)
+	}
+	mount := specs.Mount{Destination: "/srv", Type: "tmpfs", Source: "/nonexistent/bulkhead/data", Options: []string{"nosuid", "nodev"}}
+	if diff := cmp.Diff(mount, got.Mounts[len(got.Mounts)-1]); diff != "" {
+		t.Errorf("its mount (-want +got):\n%s", diff)
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
 	"github.com/bulkhead-dev/bulkhead/gvisor/coldstart"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
 // options are the supervisor's arguments.
@@ -40,6 +41,8 @@ type options struct {
 	rootless bool   // this process is root in a user namespace only
 	platform string // gVisor platform: systrap or kvm
 	debugLog string // folder of gVisor's debug logs; empty: none
+	// containers is how many containers may join the sandbox.
+	containers int
 }
 
 // Main runs the supervisor and returns its exit code: 0 when the sandbox was
@@ -58,7 +61,7 @@ func Main(args []string) int {
 	c, err := boot(opts)
 	if err == nil {
 		failed = wire.Left
-		err = live(c, ended, events)
+		err = live(opts, c, ended, events)
 	}
 	// The engine may be gone (killed): then nobody else removes the folder.
 	own := folder.Folder{Dir: opts.bundle, Lock: os.NewFile(wire.LockFD, "lock")}
@@ -82,10 +85,11 @@ func parse(args []string) (options, error) {
 	fs.BoolVar(&o.rootless, "rootless", false, "root in a user namespace only")
 	fs.StringVar(&o.platform, "platform", "systrap", "gVisor platform")
 	fs.StringVar(&o.debugLog, "debug-log", "", "folder of gVisor's debug logs")
+	fs.IntVar(&o.containers, "containers", 0, "how many containers may join the sandbox")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
-	if o.bundle == "" || o.id == "" || o.state == "" || fs.NArg() > 0 {
+	if o.bundle == "" || o.id == "" || o.state == "" || fs.NArg() > 0 || o.containers < 0 || o.containers > sandbox.MaxContainers {
 		return o, errors.New("it is started by bulkhead, with --bundle, --id and --state")
 	}
 	return o, nil
@@ -171,12 +175,13 @@ func boot(o options) (*container.Container, error) {
 }
 
 // live reports what becomes of the sandbox until it ends or has to, and destroys it.
-func live(c *container.Container, end <-chan struct{}, events *eventWriter) error {
+func live(o options, c *container.Container, end <-chan struct{}, events *eventWriter) error {
 	// The container holds its own copies. Only when these are gone does the
 	// engine see the end of the stream at the end of the guest agent.
 	closeStreams()
 	events.send(wire.Event{Kind: wire.Started})
-	if err := dropPrivileges(); err != nil {
+	joined := &containers{opts: o, events: events, left: o.containers, joined: map[string]*container.Container{}}
+	if err := joined.open(); err != nil {
 		return errors.Join(err, c.Destroy())
 	}
 	// Destroy takes the group from the container, and removes it.
@@ -198,9 +203,9 @@ func live(c *container.Container, end <-chan struct{}, events *eventWriter) erro
 	case <-end:
 	}
 	if err := c.Destroy(); err != nil {
-		return fmt.Errorf("destroying the sandbox: %w", err)
+		return errors.Join(fmt.Errorf("destroying the sandbox: %w", err), joined.destroy())
 	}
-	return nil
+	return joined.destroy()
 }
 
 // oomKilled reports whether the kernel killed a process of the group for its

@@ -114,7 +114,7 @@ func allowed() map[string][]string {
 		"./engine/cgroup/oom":  {},
 		"./engine/folder":      {"./internal/fault", "./sandbox"},
 		"./engine/gvisor":      {"./boundary", "./engine/cgroup", "./engine/folder", "./engine/gvisor/wire", "./engine/oci", "./internal/fault", "./internal/version", "./sandbox"},
-		"./engine/gvisor/wire": {},
+		"./engine/gvisor/wire": {"./sandbox"},
 		"./engine/runc":        {"./boundary", "./engine/cgroup", "./engine/cgroup/oom", "./engine/folder", "./engine/oci", "./internal/fault", "./sandbox"},
 		// Both ends of the stream, and what runs a command over it. The host's end
 		// knows no engine: whatever booted the sandbox, the stream is the same.

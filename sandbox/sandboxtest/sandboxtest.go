@@ -58,6 +58,9 @@ func Run(t *testing.T, newEngine func(t *testing.T, stateDir string) sandbox.Eng
 	t.Run("BootCanceled", s.bootCanceled)
 	t.Run("AgentKilled", s.agentKilled)
 	t.Run("CloseTwice", s.closeTwice)
+	if e, ok := s.engine.(sandbox.PodEngine); ok {
+		t.Run("Pod", func(t *testing.T) { s.pod(t, e) })
+	}
 }
 
 type suite struct {

@@ -4,7 +4,7 @@
 //
 // The engine starts
 //
-//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR --platform systrap|kvm [--cgroups] [--rootless]
+//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR --platform systrap|kvm [--cgroups] [--rootless] [--containers N]
 //
 // with the guest agent's byte stream on descriptors 0 and 1, which go to the
 // container's init process as they are, so that no byte of the guest passes
@@ -12,6 +12,7 @@
 // it (or dies), the supervisor destroys the sandbox. On descriptor 4 the
 // supervisor writes one JSON Event a line. LockFD is the lock of the sandbox's
 // folder: as long as the supervisor lives, nobody else cleans up.
+// Where containers may join the sandbox, requests come on ControlFD.
 package wire
 
 // Verb is the first argument that turns bulkhead-runsc into the supervisor.
@@ -21,6 +22,9 @@ const Verb = "supervise"
 const (
 	LifelineFD = 3
 	EventsFD   = 4
+	// ControlFD is a unix socket (SOCK_SEQPACKET) on which the engine sends one
+	// Request a message.
+	ControlFD = 5
 	// LockFD is that high because a process starts with a table of descriptors
 	// of the size of its parent's. The sentry needs descriptors up to 255, and
 	// for a process with threads the kernel takes 8 ms to make the table larger.
@@ -47,6 +51,9 @@ const (
 // Event is one line that the supervisor writes.
 type Event struct {
 	Kind string `json:"kind"`
+	// Container is the container that Exited and answers to requests are about;
+	// empty: the sandbox itself.
+	Container string `json:"container,omitempty"`
 	// Version of the supervisor's build, in Hello.
 	Version string `json:"version,omitempty"`
 	// Runtime is the version of gVisor that is linked in, in Hello.
@@ -56,6 +63,6 @@ type Event struct {
 	// OOMKilled: the kernel killed processes of the sandbox for its limit of
 	// memory, in Exited.
 	OOMKilled bool `json:"oomKilled,omitempty"`
-	// Message is the error, in Failed and Left.
+	// Message is the error, in Failed, Left, Refused and Removed.
 	Message string `json:"message,omitempty"`
 }
