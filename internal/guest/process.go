@@ -16,6 +16,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agentapi"
 )
@@ -46,13 +47,14 @@ func (s *Server) launch(req *agentapi.StartRequest) (*process, error) {
 	if req.Process == nil || req.Process.Cmd == "" {
 		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("no command given"))
 	}
+	s.reserve() // before any code that may use up what is left
 	env := s.environment(req.Process.Envs)
 	cwd := req.Process.Cwd
 	if cwd == "" {
 		cwd = s.home
 	}
 	p := &process{tag: req.Tag, config: req.Process, events: make(chan *agentapi.Event, 16), gone: make(chan struct{})}
-	files, outputs, err := p.open(req)
+	files, outputs, err := p.open(req, s.null)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}
@@ -61,7 +63,9 @@ func (s *Server) launch(req *agentapi.StartRequest) (*process, error) {
 		env: flatten(env), dir: cwd, files: files, terminal: p.tty != nil,
 	})
 	for _, f := range files {
-		_ = f.Close()
+		if f != s.null {
+			_ = f.Close()
+		}
 	}
 	if err != nil {
 		for _, o := range outputs {
@@ -83,8 +87,9 @@ type output struct {
 }
 
 // open makes the process's standard streams: the files that it gets (0, 1, 2)
-// and the outputs to read. It sets p.stdin and p.tty.
-func (p *process) open(req *agentapi.StartRequest) (files [3]*os.File, outputs []output, err error) {
+// and the outputs to read. It sets p.stdin and p.tty. An empty standard input is
+// null, where there is one.
+func (p *process) open(req *agentapi.StartRequest, null *os.File) (files [3]*os.File, outputs []output, err error) {
 	if req.PTY != nil {
 		ptm, tty, err := pty.Open()
 		if err != nil {
@@ -103,15 +108,21 @@ func (p *process) open(req *agentapi.StartRequest) (files [3]*os.File, outputs [
 		return [3]*os.File{tty, second, third},
 			[]output{{ptm, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{PTY: b} }}}, nil
 	}
-	stdin, in, err := pipe(1)
+	stdin, empty := null, req.Stdin != nil && !*req.Stdin
+	if null == nil || !empty {
+		var in *os.File
+		if stdin, in, err = pipe(1); err != nil {
+			return files, nil, fmt.Errorf("opening pipes: %w", err)
+		}
+		p.stdin = in
+		if empty {
+			p.closeStdin()
+		}
+	}
 	stdout, out, err1 := pipe(0)
 	stderr, errs, err2 := pipe(0)
-	if err := errors.Join(err, err1, err2); err != nil {
+	if err := errors.Join(err1, err2); err != nil {
 		return files, nil, fmt.Errorf("opening pipes: %w", err)
-	}
-	p.stdin = in
-	if req.Stdin != nil && !*req.Stdin {
-		p.closeStdin()
 	}
 	return [3]*os.File{stdin, out, errs}, []output{
 		{stdout, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stdout: b} }},
@@ -127,7 +138,8 @@ func pipe(kept int) (r, w *os.File, err error) {
 	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
 		return nil, nil, os.NewSyscallError("pipe2", err)
 	}
-	if err := syscall.SetNonblock(fds[kept], true); err != nil {
+	// A new pipe has no other flag to keep.
+	if _, err := unix.FcntlInt(uintptr(fds[kept]), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
 		return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), syscall.Close(fds[0]), syscall.Close(fds[1]))
 	}
 	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,6 +34,8 @@ type Server struct {
 	home     string
 	identity agentapi.Identity
 	reaper   *reaper
+	reserve  func()   // reserveThreads, once
+	null     *os.File // nil: it could not be opened
 
 	mu        sync.Mutex
 	processes map[int]*process
@@ -43,7 +46,7 @@ type Server struct {
 // NewServer reads the guest's identity and prepares an agent whose processes
 // get env (K=V) unless a request says otherwise.
 func NewServer(env []string) *Server {
-	s := &Server{defaults: env, home: "/", identity: readIdentity(), reaper: newReaper(), processes: map[int]*process{}}
+	s := &Server{defaults: env, home: "/", identity: readIdentity(), reaper: newReaper(), reserve: sync.OnceFunc(reserveThreads), processes: map[int]*process{}}
 	for _, kv := range env {
 		if home, ok := strings.CutPrefix(kv, "HOME="); ok {
 			s.home = home
@@ -54,7 +57,10 @@ func NewServer(env []string) *Server {
 
 // Serve answers on stream until the host closes it.
 func (s *Server) Serve(stream io.ReadWriteCloser) error {
-	reserveThreads()
+	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+		s.null = null
+		defer null.Close()
+	}
 	stop := make(chan struct{})
 	defer close(stop)
 	go s.reaper.run(stop)
@@ -85,10 +91,7 @@ func (s *Server) handler() http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+agentapi.HealthPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("GET "+agentapi.IdentityPath, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(s.identity)
-	})
+	mux.HandleFunc("GET "+agentapi.IdentityPath, s.identify)
 	mux.HandleFunc("POST "+agentapi.EgressPath, s.openEgress)
 	mux.HandleFunc("POST "+agentapi.PortPath+"{port}", openPort)
 	mux.HandleFunc("GET "+agentapi.ArchivePath, sendArchive)
@@ -100,6 +103,21 @@ func (s *Server) handler() http.Handler {
 	mux.Handle(agentapi.ProcessCloseStdin, connect.NewUnaryHandler(agentapi.ProcessCloseStdin, s.closeStdin, opts...))
 	mux.Handle(agentapi.ProcessSendSignal, connect.NewUnaryHandler(agentapi.ProcessSendSignal, s.sendSignal, opts...))
 	return mux
+}
+
+// identify answers before it takes its threads: while it does, the host checks
+// the answer and asks for the first command.
+func (s *Server) identify(w http.ResponseWriter, _ *http.Request) {
+	body, err := json.Marshal(s.identity)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+	_ = http.NewResponseController(w).Flush()
+	s.reserve()
 }
 
 // start runs a process and tells its life. When the caller goes away, so does
