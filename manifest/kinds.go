@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,18 +19,18 @@ import (
 // built-in kinds are in kinds.yaml, a user's own in the configuration. Paths are
 // as in ParsePath, from the object; `[*]` goes through a list.
 type Kind struct {
-	Group string `yaml:"group"` // "" is the core group
-	Kind  string `yaml:"kind"`
+	Group string `yaml:"group" json:"group,omitempty"` // "" is the core group
+	Kind  string `yaml:"kind" json:"kind,omitempty"`
 	// Class is what the kind is for, whatever its pods show; none where the kind
 	// does not tell. Why says it in a sentence.
-	Class risk.Class `yaml:"class"`
-	Why   string     `yaml:"why"`
+	Class risk.Class `yaml:"class" json:"class,omitempty"`
+	Why   string     `yaml:"why" json:"why,omitempty"`
 	// Pods are the places of pods. An object may have each of them, or none.
-	Pods []Pod `yaml:"pods"`
+	Pods []Pod `yaml:"pods" json:"pods,omitempty"`
 	// Signs are fields that show more than Class.
-	Signs []Sign `yaml:"signs"`
+	Signs []Sign `yaml:"signs" json:"signs,omitempty"`
 	// References name objects of whose pods it makes more: a pool names a template.
-	References []Reference `yaml:"references"`
+	References []Reference `yaml:"references" json:"references,omitempty"`
 }
 
 // Pod is one place of a pod. Most kinds hold a whole template with `metadata`
@@ -39,57 +40,68 @@ type Kind struct {
 // and "." is At itself.
 type Pod struct {
 	// Role tells several pods of one object apart (leader, worker).
-	Role string `yaml:"role"`
-	At   string `yaml:"at"`
+	Role string `yaml:"role" json:"role,omitempty"`
+	At   string `yaml:"at" json:"at,omitempty"`
 	// Spec are the places with fields of the pod's spec. Of two that have a field
 	// the first counts; lists are joined.
-	Spec []string `yaml:"spec"`
+	Spec []string `yaml:"spec" json:"spec,omitempty"`
 	// Omit are fields there that have the name of a pod's field and another form.
-	Omit []string `yaml:"omit"`
+	Omit []string `yaml:"omit" json:"omit,omitempty"`
 	// Metadata is the place with labels and annotations, where Spec is set.
-	Metadata string `yaml:"metadata"`
+	Metadata string `yaml:"metadata" json:"metadata,omitempty"`
 	// Containers are containers that stand outside of a list `containers`.
-	Containers []Container `yaml:"containers"`
+	Containers []Container `yaml:"containers" json:"containers,omitempty"`
 	// Args are texts, or lists of them, that run in the first container: rules
 	// see them at the end of its args.
-	Args []string `yaml:"args"`
+	Args []string `yaml:"args" json:"args,omitempty"`
 }
 
 // Container is the place of one container, or of something that becomes one.
 type Container struct {
-	At   string `yaml:"at"`
-	Name string `yaml:"name"` // where the place has none
+	At   string `yaml:"at" json:"at,omitempty"`
+	Name string `yaml:"name" json:"name,omitempty"` // where the place has none
 	// Rename gives fields that are called otherwise their names in a container.
-	Rename map[string]string `yaml:"rename"`
+	Rename map[string]string `yaml:"rename" json:"rename,omitempty"`
 	// Args are fields of the kind that end up on the command line, by their path,
 	// with what goes before the value: {storageUri: --model-uri=}.
-	Args map[string]string `yaml:"args"`
+	Args map[string]string `yaml:"args" json:"args,omitempty"`
 }
 
 // Sign is a field of the object that shows a class where it is set, and not
 // false or empty.
 type Sign struct {
-	At    string     `yaml:"at"`
-	Class risk.Class `yaml:"class"`
-	Why   string     `yaml:"why"`
+	At    string     `yaml:"at" json:"at,omitempty"`
+	Class risk.Class `yaml:"class" json:"class,omitempty"`
+	Why   string     `yaml:"why" json:"why,omitempty"`
 }
 
 // Reference names another object, by the path of its name.
 type Reference struct {
-	Group   string `yaml:"group"` // "" is the group of the kind that refers
-	Kind    string `yaml:"kind"`
-	Name    string `yaml:"name"`
-	Cluster bool   `yaml:"cluster"` // it is in no namespace
+	Group   string `yaml:"group" json:"group,omitempty"` // "" is the group of the kind that refers
+	Kind    string `yaml:"kind" json:"kind,omitempty"`
+	Name    string `yaml:"name" json:"name,omitempty"`
+	Cluster bool   `yaml:"cluster" json:"cluster,omitempty"` // it is in no namespace
 }
 
-//go:embed kinds.yaml
-var builtinKinds []byte
+//go:generate go test -run TestGenerated -update .
+//go:embed kinds.json
+var generatedKinds []byte
+
+// builtinKinds are those of kinds.yaml, in their order. They are read from a
+// generated form, because every start of a verb that decides reads them.
+func builtinKinds() ([]Kind, error) {
+	var kinds []Kind
+	if err := json.Unmarshal(generatedKinds, &kinds); err != nil {
+		return nil, fmt.Errorf("reading the built-in kinds: %w", err)
+	}
+	return kinds, nil
+}
 
 // ParseKinds reads kinds in the form of kinds.yaml. Fields that are not known
 // and paths that cannot be read are errors.
 func ParseKinds(text []byte) ([]Kind, error) {
 	var file struct {
-		Kinds []Kind `yaml:"kinds"`
+		Kinds []Kind `yaml:"kinds" json:"kinds,omitempty"`
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
@@ -125,7 +137,7 @@ type Scheme struct {
 // NewScheme returns a scheme of the built-in kinds and a user's own. Of two with
 // the same group and kind the later wins, and a user's own over the built-in.
 func NewScheme(own ...Kind) (*Scheme, error) {
-	kinds, err := ParseKinds(builtinKinds)
+	kinds, err := builtinKinds()
 	if err != nil {
 		return nil, err
 	}
