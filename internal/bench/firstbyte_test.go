@@ -41,9 +41,10 @@ func BenchmarkTimeToFirstByte(b *testing.B) {
 	}
 	b.Setenv("XDG_CACHE_HOME", b.TempDir())
 	layout := echoImage(b)
-	memory := idleMemory(b, root, layout)
+	unpacked := openEROFS(b, layout)
+	memory := idleMemory(b, root, unpacked)
 	runc, runsc, state := testbin.Installed(b, "runc"), testbin.Path(b, "bulkhead-runsc"), b.TempDir()
-	warm, second := warmSandbox(b, root), secondContainer(b, spec)
+	warm := warmSandbox(b, root)
 	cases := []Case{
 		process("plain process", "/usr/bin/echo", "x"),
 		process("runc run", runc, "--root", filepath.Join(state, "runc"), "run", "--bundle", bundle, "first-byte"),
@@ -51,7 +52,8 @@ func BenchmarkTimeToFirstByte(b *testing.B) {
 			"run", "--bundle", bundle, "first-byte"),
 		process("bulkhead run", testbin.Path(b, "bulkhead"), "run", "--", "echo", "x"),
 		process("bulkhead run, EROFS image", testbin.Path(b, "bulkhead"), "run", "--image", "oci:"+layout, "--", "/usr/bin/echo", "x"),
-		{"second container in a sandbox, by runsc", second},
+		{"second container in a sandbox, EROFS image, echo alone", secondContainer(b, unpacked, "/usr/bin/echo", "x")},
+		{"second container in a sandbox, EROFS image, to its guest agent", secondContainer(b, unpacked)},
 		{"exec in a warm sandbox", func(ctx context.Context) (time.Duration, error) { return execOnce(ctx, warm) }},
 	}
 	series, err := Interleave(b.Context(), b.N, cases)

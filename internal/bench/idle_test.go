@@ -4,8 +4,9 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/engine/gvisor"
-	"github.com/bulkhead-dev/bulkhead/engine/oci"
 	"github.com/bulkhead-dev/bulkhead/image"
 	"github.com/bulkhead-dev/bulkhead/image/imagetest"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
@@ -53,9 +53,8 @@ func echoImage(b *testing.B) string {
 	return dir
 }
 
-// idleMemory boots a sandbox of each kind, alone, and says what it holds when
-// nothing runs in it but the guest agent.
-func idleMemory(b *testing.B, root sandbox.Root, layout string) string {
+// openEROFS unpacks the image layout for as long as the benchmark runs.
+func openEROFS(b *testing.B, layout string) sandbox.Root {
 	b.Helper()
 	ref, err := image.ParseReference("oci:" + layout)
 	if err != nil {
@@ -65,20 +64,27 @@ func idleMemory(b *testing.B, root sandbox.Root, layout string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer unpacked.Close()
+	b.Cleanup(unpacked.Close)
 	if unpacked.Root.EROFS == "" {
 		b.Fatal("the image has no EROFS root")
 	}
+	return unpacked.Root
+}
+
+// idleMemory boots a sandbox of each kind, alone, and says what it holds when
+// nothing runs in it but the guest agent.
+func idleMemory(b *testing.B, root, unpacked sandbox.Root) string {
+	b.Helper()
 	var out strings.Builder
 	fmt.Fprint(&out, "| idle sandbox | memory (PSS) | of it files, gVisor's program | a second container, more | of it files |\n|---|---:|---:|---:|---:|\n")
 	for _, kind := range []struct {
 		name string
 		root sandbox.Root
-	}{{"host toolchain", root}, {"EROFS image", unpacked.Root}} {
+	}{{"host toolchain", root}, {"EROFS image", unpacked}} {
 		idle, second := idleOnce(b, kind.root)
 		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", kind.name, mib(idle.all), mib(idle.files), mib(second.all-idle.all), mib(second.files-idle.files))
 	}
-	each := idleMany(b, unpacked.Root)
+	each := idleMany(b, unpacked)
 	fmt.Fprintf(&out, "| EROFS image, each of %d | %s | %s | | |\n", many, mib(each.all), mib(each.files))
 	return out.String()
 }
@@ -107,11 +113,7 @@ func idleBox(b *testing.B, engine *gvisor.Engine, spec sandbox.Spec) sandbox.San
 	if err != nil {
 		b.Fatal(err)
 	}
-	client, err := agent.NewClient(box.Stream())
-	if err == nil {
-		_, err = client.Identity(b.Context())
-	}
-	if err != nil {
+	if err := answered(b.Context(), box); err != nil {
 		_ = box.Close(context.Background())
 		b.Fatal(err)
 	}
@@ -125,14 +127,22 @@ func idleOnce(b *testing.B, root sandbox.Root) (idle, second pss) {
 	state := b.TempDir()
 	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: state})
 	spec := sandbox.Spec{ID: "idle", Root: root, Agent: []string{image.AgentPath}, User: image.User()}
-	box := idleBox(b, engine, spec)
+	box, err := engine.BootPod(b.Context(), spec, sandbox.Pod{Containers: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
 	defer func() { _ = box.Close(context.Background()) }()
+	if err := answered(b.Context(), box); err != nil {
+		b.Fatal(err)
+	}
 	idle = settled(b, state)
-	spec.Agent = []string{"/usr/bin/sleep", "600"}
-	cmd := joined(b, filepath.Join(state, "gvisor-idle", "state"), spec, "second", "--detach")
-	// No pipe: the container would hold it open.
-	if err := cmd.Run(); err != nil {
+	spec.ID = "second"
+	c, err := box.Join(b.Context(), spec)
+	if err != nil {
 		b.Fatalf("a second container: %v", err)
+	}
+	if err := answered(b.Context(), c); err != nil {
+		b.Fatal(err)
 	}
 	return idle, settled(b, state)
 }
@@ -173,43 +183,51 @@ func settled(b *testing.B, state string) pss {
 	return sum
 }
 
-// joined is the command that runs spec as another container of the sandbox
-// whose gVisor state is in the folder state.
-func joined(b *testing.B, state string, spec sandbox.Spec, id string, flags ...string) *exec.Cmd {
+// secondContainer times another container of an EROFS sandbox that goes on: to
+// the first byte of program, or without one to the answer of its guest agent.
+func secondContainer(b *testing.B, root sandbox.Root, program ...string) func(context.Context) (time.Duration, error) {
 	b.Helper()
-	config := oci.Spec(spec, oci.Runtime{OwnKernel: true, EROFS: true})
-	if config.Annotations == nil {
-		config.Annotations = map[string]string{}
-	}
-	config.Annotations["io.kubernetes.cri.container-type"] = "container"
-	config.Annotations["io.kubernetes.cri.sandbox-id"] = strings.TrimPrefix(filepath.Base(filepath.Dir(state)), "gvisor-")
-	text, err := json.Marshal(config)
-	if err != nil {
-		b.Fatal(err)
-	}
-	bundle := b.TempDir()
-	if err := os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	args := append([]string{"--root", state, "--network=none", "--overlay2=none", "--gofer-network-namespace=new", "--host-uds=none", "--ignore-cgroups", "run", "--bundle", bundle}, flags...)
-	return exec.CommandContext(b.Context(), testbin.Path(b, "bulkhead-runsc"), append(args, id)...)
-}
-
-// secondContainer times spec as another container of a sandbox that goes on,
-// through gVisor's command line: Bulkhead itself has one container a sandbox.
-func secondContainer(b *testing.B, spec sandbox.Spec) func(context.Context) (time.Duration, error) {
-	b.Helper()
-	state := b.TempDir()
-	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: state})
-	box, err := engine.Boot(b.Context(), sandbox.Spec{ID: "shared", Root: spec.Root, Agent: []string{image.AgentPath}, User: image.User()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = box.Close(context.Background()) })
+	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
+	spec := sandbox.Spec{Root: root, Agent: []string{image.AgentPath}, User: image.User()}
+	var box sandbox.PodSandbox
 	round := 0
 	return func(ctx context.Context) (time.Duration, error) {
+		if round%sandbox.MaxContainers == 0 {
+			spec.ID = fmt.Sprintf("shared-%d", round)
+			next, err := engine.BootPod(ctx, spec, sandbox.Pod{Containers: sandbox.MaxContainers})
+			if err != nil {
+				return 0, err
+			}
+			box = next
+			b.Cleanup(func() { _ = next.Close(context.Background()) })
+		}
 		round++
-		cmd := joined(b, filepath.Join(state, "gvisor-shared", "state"), spec, fmt.Sprintf("second-%d", round))
-		return process("", cmd.Path, cmd.Args[1:]...).Once(ctx)
+		container := spec
+		container.ID = fmt.Sprintf("second-%d", round)
+		if len(program) > 0 {
+			container.Agent = program
+		}
+		begin := time.Now()
+		c, err := box.Join(ctx, container)
+		if err != nil {
+			return 0, err
+		}
+		if len(program) > 0 {
+			_, err = io.ReadFull(c.Stream(), make([]byte, 1))
+		} else {
+			err = answered(ctx, c)
+		}
+		took := time.Since(begin)
+		return took, errors.Join(err, c.Close(ctx))
 	}
+}
+
+// answered waits for a guest agent's answer.
+func answered(ctx context.Context, c sandbox.Sandbox) error {
+	client, err := agent.NewClient(c.Stream())
+	if err != nil {
+		return err
+	}
+	_, err = client.Identity(ctx)
+	return err
 }
