@@ -15,6 +15,8 @@ import (
 	_ "gvisor.dev/gvisor/pkg/sentry/platform/platforms"
 	"gvisor.dev/gvisor/runsc/boot/filter"
 	"gvisor.dev/gvisor/runsc/boot/filter/config"
+	gofer "gvisor.dev/gvisor/runsc/fsgofer/filter"
+	goferconfig "gvisor.dev/gvisor/runsc/fsgofer/filter/config"
 )
 
 // TestPrograms: what gVisor finds is what it would compile from its own rules,
@@ -55,6 +57,25 @@ func TestPrograms(t *testing.T) {
 			}
 		}
 	}
+	testGofer(t)
+}
+
+func testGofer(t *testing.T) {
+	t.Helper()
+	options := goferconfig.Options{DirectFS: true}
+	program, found := gofer.GetPrecompiled(options.ConfigKey())
+	if !found {
+		t.Fatalf("no program for %s", options.ConfigKey())
+	}
+	got, err := program.RenderInstructions(options.Vars())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, denied := goferconfig.Rules(options)
+	want := build(t, seccomp.Program{RuleSets: []seccomp.RuleSet{{Rules: denied}, {Rules: rules, Action: seccomp.Allow}}})
+	if !slices.Equal(got, want) {
+		t.Errorf("gofer: another program than gVisor compiles (%d instructions, want %d)", len(got), len(want))
+	}
 }
 
 // runAsFirst runs the test again as the first process of a PID namespace.
@@ -75,10 +96,14 @@ func runAsFirst(t *testing.T) {
 func compile(t *testing.T, options config.Options) []bpf.Instruction {
 	t.Helper()
 	rules, denied := config.Rules(options)
-	program := seccomp.Program{
+	return build(t, seccomp.Program{
 		RuleSets: []seccomp.RuleSet{{Rules: denied}, {Rules: rules, Action: seccomp.Allow}},
 		Options:  config.SeccompOptions(options),
-	}
+	})
+}
+
+func build(t *testing.T, program seccomp.Program) []bpf.Instruction {
+	t.Helper()
 	instructions, _, err := program.Build()
 	if err != nil {
 		t.Fatal(err)

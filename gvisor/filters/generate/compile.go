@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/platform"
 	_ "gvisor.dev/gvisor/pkg/sentry/platform/platforms" // whose system calls the programs allow
 	"gvisor.dev/gvisor/runsc/boot/filter/config"
+	gofer "gvisor.dev/gvisor/runsc/fsgofer/filter/config"
 )
 
 // rules are gVisor's. config.PrecompiledPrograms compiles hundreds of programs
@@ -45,4 +46,21 @@ func compile() ([]precompiledseccomp.Program, error) {
 		}
 	}
 	return programs, nil
+}
+
+//go:linkname goferRules gvisor.dev/gvisor/runsc/fsgofer/filter/config.rules
+func goferRules(gofer.Options, precompiledseccomp.Values) (seccomp.SyscallRules, seccomp.SyscallRules)
+
+// compileGofer returns the gofer's program, for a sentry that opens files itself.
+func compileGofer() ([]precompiledseccomp.Program, error) {
+	options := gofer.Options{DirectFS: true}
+	variables := slices.Collect(maps.Keys(options.Vars()))
+	program, err := precompiledseccomp.Precompile(options.ConfigKey(), variables, func(v precompiledseccomp.Values) *seccomp.Program {
+		allowed, denied := goferRules(options, v)
+		return &seccomp.Program{RuleSets: []seccomp.RuleSet{{Rules: denied.Copy()}, {Rules: allowed.Copy(), Action: seccomp.Allow}}}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compiling for %s: %w", options.ConfigKey(), err)
+	}
+	return []precompiledseccomp.Program{program}, nil
 }
