@@ -96,13 +96,12 @@ const many = 10
 // idleMany returns the memory of one of many idle sandboxes of the same kind.
 func idleMany(b *testing.B, root sandbox.Root) pss {
 	b.Helper()
-	state := b.TempDir()
-	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: state})
+	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
 	for n := range many {
 		box := idleBox(b, engine, sandbox.Spec{ID: fmt.Sprintf("idle-%d", n), Root: root, Agent: []string{image.AgentPath}, User: image.User()})
 		defer func() { _ = box.Close(context.Background()) }()
 	}
-	all := settled(b, state)
+	all := settled(b)
 	return pss{all.all / many, all.files / many}
 }
 
@@ -124,8 +123,7 @@ func idleBox(b *testing.B, engine *gvisor.Engine, spec sandbox.Spec) sandbox.San
 // second, idle container.
 func idleOnce(b *testing.B, root sandbox.Root) (idle, second pss) {
 	b.Helper()
-	state := b.TempDir()
-	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: state})
+	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
 	spec := sandbox.Spec{ID: "idle", Root: root, Agent: []string{image.AgentPath}, User: image.User()}
 	box, err := engine.BootPod(b.Context(), spec, sandbox.Pod{Containers: 1})
 	if err != nil {
@@ -135,7 +133,7 @@ func idleOnce(b *testing.B, root sandbox.Root) (idle, second pss) {
 	if err := answered(b.Context(), box); err != nil {
 		b.Fatal(err)
 	}
-	idle = settled(b, state)
+	idle = settled(b)
 	spec.ID = "second"
 	c, err := box.Join(b.Context(), spec)
 	if err != nil {
@@ -144,43 +142,20 @@ func idleOnce(b *testing.B, root sandbox.Root) (idle, second pss) {
 	if err := answered(b.Context(), c); err != nil {
 		b.Fatal(err)
 	}
-	return idle, settled(b, state)
-}
-
-// pss are proportional set sizes in bytes: pages that several processes share
-// are counted once.
-type pss struct {
-	all, files int64
+	return idle, settled(b)
 }
 
 func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
-// settled returns, after a moment, the memory of all processes that name the
-// folder state: those of a detached container are nobody's descendants.
-func settled(b *testing.B, state string) pss {
+// settled returns, after a moment, the memory of all sandboxes of this process.
+func settled(b *testing.B) pss {
 	b.Helper()
 	time.Sleep(2 * time.Second)
-	var sum pss
-	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, name := range lines {
-		if line, err := os.ReadFile(name); err != nil || !strings.Contains(string(line), state) {
-			continue
-		}
-		rollup, err := os.ReadFile(filepath.Join(filepath.Dir(name), "smaps_rollup"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		for line := range strings.Lines(string(rollup)) {
-			var kib int64
-			if n, _ := fmt.Sscanf(line, "Pss: %d kB", &kib); n == 1 {
-				sum.all += kib << 10
-			}
-			if n, _ := fmt.Sscanf(line, "Pss_File: %d kB", &kib); n == 1 {
-				sum.files += kib << 10
-			}
-		}
+	memory, err := memoryBelow(os.Getpid())
+	if err != nil {
+		b.Fatal(err)
 	}
-	return sum
+	return memory
 }
 
 // secondContainer times another container of an EROFS sandbox that goes on: to

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -83,8 +81,8 @@ func (s *Subject) once(ctx context.Context) (took time.Duration, err error) {
 			return 0, fmt.Errorf("the guest has this machine's own kernel: %w", sandbox.ErrBoundary)
 		}
 	}
-	pss, err := descendantsPSS(os.Getpid())
-	s.pss = append(s.pss, pss)
+	memory, err := memoryBelow(os.Getpid())
+	s.pss = append(s.pss, memory.all)
 	return took, err
 }
 
@@ -110,45 +108,4 @@ func (f *firstWrite) Write(p []byte) (int, error) {
 		f.at = time.Now()
 	}
 	return len(p), nil
-}
-
-// descendantsPSS sums the proportional set sizes, in bytes, of the processes
-// below pid: pages that several share are counted once.
-func descendantsPSS(pid int) (int64, error) {
-	var sum int64
-	for _, child := range children(pid) {
-		rollup, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(child), "smaps_rollup"))
-		if err != nil {
-			return 0, fmt.Errorf("reading the memory of a sandbox's process: %w", err)
-		}
-		for line := range strings.Lines(string(rollup)) {
-			if text, ok := strings.CutPrefix(line, "Pss:"); ok {
-				kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "kB")), 10, 64)
-				if err != nil {
-					return 0, fmt.Errorf("reading the memory of a sandbox's process: %w", err)
-				}
-				sum += kib << 10
-			}
-		}
-		below, err := descendantsPSS(child)
-		if err != nil {
-			return 0, err
-		}
-		sum += below
-	}
-	return sum, nil
-}
-
-func children(pid int) []int {
-	var out []int
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, f := range files {
-		text, _ := os.ReadFile(f)
-		for field := range strings.FieldsSeq(string(text)) {
-			if child, err := strconv.Atoi(field); err == nil {
-				out = append(out, child)
-			}
-		}
-	}
-	return out
 }
