@@ -16,7 +16,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/creack/pty"
-	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agentapi"
 )
@@ -54,7 +53,7 @@ func (s *Server) launch(req *agentapi.StartRequest) (*process, error) {
 		cwd = s.home
 	}
 	p := &process{tag: req.Tag, config: req.Process, events: make(chan *agentapi.Event, 16), gone: make(chan struct{})}
-	files, outputs, err := p.open(req, s.null)
+	files, outputs, err := s.open(p, req)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}
@@ -88,28 +87,13 @@ type output struct {
 
 // open makes the process's standard streams: the files that it gets (0, 1, 2)
 // and the outputs to read. It sets p.stdin and p.tty. An empty standard input is
-// null, where there is one.
-func (p *process) open(req *agentapi.StartRequest, null *os.File) (files [3]*os.File, outputs []output, err error) {
+// the null device, where there is one.
+func (s *Server) open(p *process, req *agentapi.StartRequest) (files [3]*os.File, outputs []output, err error) {
 	if req.PTY != nil {
-		ptm, tty, err := pty.Open()
-		if err != nil {
-			return files, nil, fmt.Errorf("opening a terminal: %w", err)
-		}
-		p.tty, p.stdin = ptm, ptm
-		if size := req.PTY.Size; size != nil {
-			_ = setSize(ptm, size)
-		}
-		// One descriptor a stream, because each is closed after the start.
-		second, err1 := dup(tty)
-		third, err2 := dup(tty)
-		if err := errors.Join(err1, err2); err != nil {
-			return files, nil, err
-		}
-		return [3]*os.File{tty, second, third},
-			[]output{{ptm, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{PTY: b} }}}, nil
+		return p.openTerminal(req.PTY)
 	}
-	stdin, empty := null, req.Stdin != nil && !*req.Stdin
-	if null == nil || !empty {
+	stdin, empty := s.null, req.Stdin != nil && !*req.Stdin
+	if s.null == nil || !empty {
 		var in *os.File
 		if stdin, in, err = pipe(1); err != nil {
 			return files, nil, fmt.Errorf("opening pipes: %w", err)
@@ -119,30 +103,34 @@ func (p *process) open(req *agentapi.StartRequest, null *os.File) (files [3]*os.
 			p.closeStdin()
 		}
 	}
-	stdout, out, err1 := pipe(0)
-	stderr, errs, err2 := pipe(0)
-	if err := errors.Join(err1, err2); err != nil {
+	set, err := s.spare.take()
+	if err != nil {
 		return files, nil, fmt.Errorf("opening pipes: %w", err)
 	}
-	return [3]*os.File{stdin, out, errs}, []output{
-		{stdout, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stdout: b} }},
-		{stderr, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stderr: b} }},
+	return [3]*os.File{stdin, set.stdout.to, set.stderr.to}, []output{
+		{set.stdout.from, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stdout: b} }},
+		{set.stderr.from, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{Stderr: b} }},
 	}, nil
 }
 
-// pipe makes a pipe of which the agent keeps one end, 0 to read or 1 to write.
-// Only that end waits without a thread: os.Pipe makes both so, and each end's
-// way there and back costs system calls at every start of a process.
-func pipe(kept int) (r, w *os.File, err error) {
-	var fds [2]int
-	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
-		return nil, nil, os.NewSyscallError("pipe2", err)
+// openTerminal is open for a process with a terminal.
+func (p *process) openTerminal(req *agentapi.PTY) (files [3]*os.File, outputs []output, err error) {
+	ptm, tty, err := pty.Open()
+	if err != nil {
+		return files, nil, fmt.Errorf("opening a terminal: %w", err)
 	}
-	// A new pipe has no other flag to keep.
-	if _, err := unix.FcntlInt(uintptr(fds[kept]), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
-		return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), syscall.Close(fds[0]), syscall.Close(fds[1]))
+	p.tty, p.stdin = ptm, ptm
+	if size := req.Size; size != nil {
+		_ = setSize(ptm, size)
 	}
-	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
+	// One descriptor a stream, because each is closed after the start.
+	second, err1 := dup(tty)
+	third, err2 := dup(tty)
+	if err := errors.Join(err1, err2); err != nil {
+		return files, nil, err
+	}
+	return [3]*os.File{tty, second, third},
+		[]output{{ptm, func(b []byte) *agentapi.DataEvent { return &agentapi.DataEvent{PTY: b} }}}, nil
 }
 
 // endFirst has the kernel end a command for memory before it ends the agent,

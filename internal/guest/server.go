@@ -34,7 +34,8 @@ type Server struct {
 	home     string
 	identity agentapi.Identity
 	reaper   *reaper
-	reserve  func()   // reserveThreads, once
+	reserve  func() // takes threads and pipes for the first command, once
+	spare    sparePipes
 	null     *os.File // nil: it could not be opened
 
 	mu        sync.Mutex
@@ -46,7 +47,11 @@ type Server struct {
 // NewServer reads the guest's identity and prepares an agent whose processes
 // get env (K=V) unless a request says otherwise.
 func NewServer(env []string) *Server {
-	s := &Server{defaults: env, home: "/", identity: readIdentity(), reaper: newReaper(), reserve: sync.OnceFunc(reserveThreads), processes: map[int]*process{}}
+	s := &Server{defaults: env, home: "/", identity: readIdentity(), reaper: newReaper(), spare: newSparePipes(), processes: map[int]*process{}}
+	s.reserve = sync.OnceFunc(func() {
+		reserveThreads()
+		s.spare.fill()
+	})
 	for _, kv := range env {
 		if home, ok := strings.CutPrefix(kv, "HOME="); ok {
 			s.home = home
@@ -123,6 +128,7 @@ func (s *Server) identify(w http.ResponseWriter, _ *http.Request) {
 // start runs a process and tells its life. When the caller goes away, so does
 // the process's reader, not the process.
 func (s *Server) start(ctx context.Context, req *connect.Request[agentapi.StartRequest], out *connect.ServerStream[agentapi.EventResponse]) error {
+	defer s.spare.fill()
 	p, err := s.launch(req.Msg)
 	if err != nil {
 		return err
