@@ -11,6 +11,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/decide"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/podspec"
 	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/sandboxcli"
@@ -37,15 +38,15 @@ func planPod(stdin io.Reader, m sandboxcli.Manifest) (sandboxcli.Plan, error) {
 	if err != nil {
 		return sandboxcli.Plan{}, console.UsageError(err, "see `kubectl explain secret`")
 	}
-	p, err := podspec.New(plan.Pod, objects)
-	if err != nil {
-		return sandboxcli.Plan{}, err
-	}
-	if n := plan.Row.Replicas; n > 1 {
-		p.Notes = append(p.Notes, fmt.Sprintf("one of its %d pods is run", n))
+	read := func(apart bool) (*pod.Pod, error) {
+		p, err := podspec.New(plan.Pod, objects, apart)
+		if n := plan.Row.Replicas; n > 1 && err == nil {
+			p.Notes = append(p.Notes, fmt.Sprintf("one of its %d pods is run", n))
+		}
+		return p, err
 	}
 	return sandboxcli.Plan{
-		Pod: p, File: plan.Row.File, Subject: plan.Row.Kind + "/" + printable.Lines(plan.Row.Name), Class: plan.Class,
+		Pod: read, File: plan.Row.File, Subject: plan.Row.Kind + "/" + printable.Lines(plan.Row.Name), Class: plan.Class,
 		Required: plan.Required, Reason: plan.Reason, Runtimes: plan.Runtimes, Accepted: plan.Accepted, Waiver: plan.Waiver,
 	}, nil
 }

@@ -2,16 +2,26 @@
 // process can hand to another. `internal/podspec` reads it out of a manifest.
 package pod
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
-// Pod is a pod as one sandbox runs it. All its containers share the sandbox's
-// root file system, user and processes.
+// ErrTogether: the containers of a pod cannot share a root file system, a user
+// and processes. They can run apart.
+var ErrTogether = errors.New("the containers of the pod cannot share what one has")
+
+// Pod is a pod as one sandbox runs it. Its containers share the sandbox's root
+// file system, user and processes, or are apart.
 type Pod struct {
 	Name string `json:"name"`
 	// Containers are the init containers in their order, then the others.
 	Containers []Container `json:"containers"`
-	Volumes    []Volume    `json:"volumes,omitempty"`
-	Security   Security    `json:"security"`
+	// Apart: each container has a root file system, a user and processes of its
+	// own. Own says what else; Volumes and Security are empty.
+	Apart    bool     `json:"apart,omitempty"`
+	Volumes  []Volume `json:"volumes,omitempty"`
+	Security Security `json:"security"`
 	// Hostname inside; empty: the caller's choice.
 	Hostname string `json:"hostname,omitempty"`
 	// HostAliases are lines for /etc/hosts.
@@ -82,6 +92,15 @@ type Container struct {
 	PreStop   *Action `json:"preStop,omitempty"`
 
 	Limits Limits `json:"limits,omitempty"`
+
+	// Own is what the container of a pod that is apart has for itself.
+	Own Own `json:"own,omitzero"`
+}
+
+// Own is what one container has for itself.
+type Own struct {
+	Volumes  []Volume `json:"volumes,omitempty"`
+	Security Security `json:"security"`
 }
 
 // Probe is an action that is done again and again.
@@ -121,6 +140,9 @@ type Volume struct {
 	// where the manifest does not.
 	Scratch   bool  `json:"scratch,omitempty"`
 	SizeBytes int64 `json:"sizeBytes,omitempty"`
+	// Shared: it is mounted more than once in a pod whose containers are apart,
+	// and all mounts by its name are one folder.
+	Shared bool `json:"shared,omitempty"`
 	// Files are what else is there, read-only. A single one without a path is
 	// the file Target itself.
 	Files []File `json:"files,omitempty"`
@@ -135,8 +157,8 @@ type File struct {
 	Data []byte `json:"data"`
 }
 
-// Security is who runs and with which rights: one answer for all containers,
-// because they share one sandbox.
+// Security is who runs and with which rights: one answer for all containers
+// that share a user.
 type Security struct {
 	// UID and GID are the manifest's; nil: the root file system's. Without a
 	// group of its own a user is in group 0.

@@ -22,6 +22,7 @@ const killTimeout = 5 * time.Second
 // container is one container of a pod that runs.
 type container struct {
 	pod.Container
+	client *agent.Client // of the guest agent that runs its commands
 	ended  chan struct{} // closed when it is not started again
 	up     chan struct{} // closed when it was started once, startup probe included
 	upOnce sync.Once
@@ -49,6 +50,16 @@ func (c *container) set(p *agent.Process) {
 // supervise runs a container again and again, as the pod's policy says.
 func (r *run) supervise(ctx context.Context, c *container) {
 	defer close(c.ended)
+	leave, err := r.join(ctx, c)
+	if err != nil {
+		r.cancel(fmt.Errorf("container %s: %w", c.Name, err))
+		return
+	}
+	defer func() {
+		if err := leave(); err != nil {
+			r.cancel(fmt.Errorf("container %s: %w", c.Name, err))
+		}
+	}()
 	first := cmp.Or(r.Backoff, defaultBackoff)
 	backoff := first
 	for {
@@ -82,6 +93,16 @@ func (r *run) supervise(ctx context.Context, c *container) {
 	}
 }
 
+// join finds the guest agent that runs a container's commands.
+func (r *run) join(ctx context.Context, c *container) (leave func() error, err error) {
+	if r.Join == nil {
+		c.client = r.client
+		return func() error { return nil }, nil
+	}
+	c.client, leave, err = r.Join(ctx, c.Container)
+	return leave, err
+}
+
 // settled is called when a container ended for good.
 func (r *run) settled(c *container, code int) {
 	c.mu.Lock()
@@ -108,8 +129,8 @@ type execution struct {
 	err    error
 }
 
-func (r *run) start(ctx context.Context, cmd agent.Command) (*execution, error) {
-	p, err := r.client.Start(ctx, cmd)
+func start(ctx context.Context, client *agent.Client, cmd agent.Command) (*execution, error) {
+	p, err := client.Start(ctx, cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +149,7 @@ func (r *run) once(ctx context.Context, c *container) (int, error) {
 	if c.Role == pod.Main {
 		cmd.Stdin, cmd.Terminal = r.Stdin, r.Terminal
 	}
-	e, err := r.start(ctx, cmd)
+	e, err := start(ctx, c.client, cmd)
 	switch {
 	case errors.Is(err, agent.ErrNotFound):
 		r.say("container %s: %v", c.Name, err)
@@ -173,7 +194,7 @@ func (r *run) end(ctx context.Context, c *container, e *execution) (int, error) 
 	inTime, stop := context.WithTimeout(ctx, max(r.Pod.Grace, time.Millisecond))
 	defer stop()
 	if c.PreStop != nil {
-		if err := r.do(inTime, *c.PreStop, e.cmd); err != nil {
+		if err := do(inTime, c.client, *c.PreStop, e.cmd); err != nil {
 			r.say("container %s: preStop: %v", c.Name, err)
 		}
 	}

@@ -1,7 +1,7 @@
 // Package podrun runs the containers of a pod in a sandbox that is up: init
 // containers in order, sidecars, restarts, probes and hooks, as the kubelet
-// does it. Each container is a command of the one guest agent; what comes from
-// it is hostile.
+// does it. Each container is a command of the sandbox's guest agent, or of one
+// of its own; what comes from it is hostile.
 package podrun
 
 import (
@@ -25,6 +25,10 @@ import (
 type Request struct {
 	// Pod is what to run; each container has a command.
 	Pod *pod.Pod
+	// Join starts a container of its own for one of the pod's, whose command,
+	// hooks and probes run there. leave ends it. nil: all of them run in the
+	// sandbox itself.
+	Join func(context.Context, pod.Container) (client *agent.Client, leave func() error, err error)
 	// Output is where a container's output goes.
 	Output func(pod.Container) (stdout, stderr io.Writer)
 	// Notice tells what happens. Parts of it are the guest's words: hostile.

@@ -315,3 +315,38 @@ func TestNotFound(t *testing.T) {
 		t.Errorf("code %d, %q", code, out.said())
 	}
 }
+
+// TestJoin: commands, hooks and probes run where their own container is, and each
+// container is left before the next one that waits for its end.
+func TestJoin(t *testing.T) {
+	var mu sync.Mutex
+	var calls []string
+	call := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		calls = append(calls, what)
+	}
+	main := sh(pod.Main, "main", "until test -e $0; do sleep 0.01; done")
+	main.Args = []string{filepath.Join(t.TempDir(), "started")}
+	main.PostStart = &pod.Action{Exec: []string{"touch", main.Args[0]}}
+	first := sh(pod.Init, "first", "true")
+	first.Dir, main.Dir = "/", "/"
+	inside := client(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	code, err := Run(ctx, nil, Request{
+		Pod:    &pod.Pod{Containers: []pod.Container{first, main}, Grace: time.Second},
+		Output: func(pod.Container) (io.Writer, io.Writer) { return io.Discard, io.Discard },
+		Notice: func(m string) { t.Log(m) },
+		Join: func(_ context.Context, c pod.Container) (*agent.Client, func() error, error) {
+			call("join " + c.Name)
+			return inside, func() error { call("leave " + c.Name); return nil }, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"join first", "leave first", "join main", "leave main"}; code != 0 || !slices.Equal(calls, want) {
+		t.Errorf("code %d, calls %q, want %q", code, calls, want)
+	}
+}

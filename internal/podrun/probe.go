@@ -28,14 +28,14 @@ const (
 // watch does a container's hooks and probes while its command runs.
 func (r *run) watch(ctx context.Context, c *container, cmd agent.Command, failed chan<- string) {
 	if c.PostStart != nil {
-		if err := r.do(ctx, *c.PostStart, cmd); err != nil && ctx.Err() == nil {
+		if err := do(ctx, c.client, *c.PostStart, cmd); err != nil && ctx.Err() == nil {
 			failed <- fmt.Sprintf("postStart failed: %v", err)
 			return
 		}
 	}
 	if c.Startup != nil {
 		started := false
-		r.probe(ctx, c.Startup, cmd, func(ok bool, err error) bool {
+		probe(ctx, c.client, c.Startup, cmd, func(ok bool, err error) bool {
 			if started = ok; !ok {
 				failed <- fmt.Sprintf("startup probe failed: %v", err)
 			}
@@ -53,7 +53,7 @@ func (r *run) watch(ctx context.Context, c *container, cmd agent.Command, failed
 	defer both.Wait()
 	if c.Readiness != nil {
 		both.Go(func() {
-			r.probe(ctx, c.Readiness, cmd, func(ok bool, err error) bool {
+			probe(ctx, c.client, c.Readiness, cmd, func(ok bool, err error) bool {
 				r.setReady(c, ok, fmt.Sprint(err))
 				return true
 			})
@@ -61,7 +61,7 @@ func (r *run) watch(ctx context.Context, c *container, cmd agent.Command, failed
 	}
 	if c.Liveness != nil {
 		both.Go(func() {
-			r.probe(ctx, c.Liveness, cmd, func(ok bool, err error) bool {
+			probe(ctx, c.client, c.Liveness, cmd, func(ok bool, err error) bool {
 				if !ok {
 					failed <- fmt.Sprintf("liveness probe failed: %v", err)
 				}
@@ -73,7 +73,7 @@ func (r *run) watch(ctx context.Context, c *container, cmd agent.Command, failed
 
 // probe does p until ctx is over or tell returns false. tell is called each
 // time when as many results in a row as p asks for are the same.
-func (r *run) probe(ctx context.Context, p *pod.Probe, cmd agent.Command, tell func(ok bool, err error) bool) {
+func probe(ctx context.Context, client *agent.Client, p *pod.Probe, cmd agent.Command, tell func(ok bool, err error) bool) {
 	wait := p.Delay
 	good, bad := 0, 0
 	for {
@@ -84,7 +84,7 @@ func (r *run) probe(ctx context.Context, p *pod.Probe, cmd agent.Command, tell f
 		}
 		began := time.Now()
 		inTime, stop := context.WithTimeout(ctx, p.Timeout)
-		err := r.do(inTime, p.Action, cmd)
+		err := do(inTime, client, p.Action, cmd)
 		if err != nil && inTime.Err() != nil {
 			err = fmt.Errorf("no answer within %s", p.Timeout)
 		}
@@ -162,14 +162,14 @@ func (r *run) sayNotReady() {
 
 // do does an action in the sandbox. cmd gives a command its environment and
 // working directory. The error's text is partly the guest's.
-func (r *run) do(ctx context.Context, a pod.Action, cmd agent.Command) error {
+func do(ctx context.Context, client *agent.Client, a pod.Action, cmd agent.Command) error {
 	switch {
 	case len(a.Exec) > 0:
-		return r.exec(ctx, agent.Command{Args: a.Exec, Env: cmd.Env, Dir: cmd.Dir})
+		return execute(ctx, client, agent.Command{Args: a.Exec, Env: cmd.Env, Dir: cmd.Dir})
 	case a.HTTP != nil:
-		return r.get(ctx, a.HTTP)
+		return get(ctx, client, a.HTTP)
 	case a.Port != 0:
-		conn, err := r.client.DialPort(ctx, a.Port)
+		conn, err := client.DialPort(ctx, a.Port)
 		if err != nil {
 			return err
 		}
@@ -183,10 +183,10 @@ func (r *run) do(ctx context.Context, a pod.Action, cmd agent.Command) error {
 	}
 }
 
-func (r *run) exec(ctx context.Context, cmd agent.Command) error {
+func execute(ctx context.Context, client *agent.Client, cmd agent.Command) error {
 	var said reason
 	cmd.Stdout, cmd.Stderr = &said, &said
-	p, err := r.client.Start(ctx, cmd)
+	p, err := client.Start(ctx, cmd)
 	if err != nil {
 		return err
 	}
@@ -211,10 +211,10 @@ func (r *reason) Write(p []byte) (int, error) {
 }
 
 // get asks the pod itself. Nothing that it answers leads the host elsewhere.
-func (r *run) get(ctx context.Context, h *pod.HTTP) error {
+func get(ctx context.Context, client *agent.Client, h *pod.HTTP) error {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return r.client.DialPort(ctx, h.Port)
+			return client.DialPort(ctx, h.Port)
 		},
 		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives:      true,

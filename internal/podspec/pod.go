@@ -17,15 +17,17 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
 )
 
-// New reads a pod. objects are what it may refer to. Errors say which field
-// cannot be honoured, and carry a hint.
-func New(manifest *corev1.Pod, objects Objects) (*pod.Pod, error) {
+// New reads a pod, whose containers share one root file system, user and
+// processes, or are apart. objects are what it may refer to. Errors say which
+// field cannot be honoured, and carry a hint. They are pod.ErrTogether where the
+// containers only have to be apart.
+func New(manifest *corev1.Pod, objects Objects, apart bool) (*pod.Pod, error) {
 	r := &reader{pod: manifest, objects: objects}
 	if err := r.refuse(); err != nil {
 		return nil, err
 	}
 	p := &pod.Pod{
-		Name: manifest.Name, Hostname: cmp.Or(manifest.Spec.Hostname, firstLabel(manifest.Name)), Restart: pod.Restart(manifest.Spec.RestartPolicy), Grace: 30 * time.Second,
+		Apart: apart, Name: manifest.Name, Hostname: cmp.Or(manifest.Spec.Hostname, firstLabel(manifest.Name)), Restart: pod.Restart(manifest.Spec.RestartPolicy), Grace: 30 * time.Second,
 	}
 	if g := manifest.Spec.TerminationGracePeriodSeconds; g != nil {
 		p.Grace = seconds(*g)
@@ -38,7 +40,11 @@ func New(manifest *corev1.Pod, objects Objects) (*pod.Pod, error) {
 			p.HostAliases = append(p.HostAliases, a.IP+" "+name)
 		}
 	}
-	for _, step := range []func(*pod.Pod) error{r.containers, r.security, r.volumes, r.shared} {
+	steps := []func(*pod.Pod) error{r.containers, r.security, r.volumes, r.shared}
+	if apart {
+		steps = []func(*pod.Pod) error{r.containers, r.ownSecurity, r.ownVolumes}
+	}
+	for _, step := range steps {
 		if err := step(p); err != nil {
 			return nil, err
 		}
@@ -66,6 +72,18 @@ func (r *reader) note(format string, args ...any) {
 func (r *reader) unsupported(hint, format string, args ...any) error {
 	return fault.WithHint(fmt.Errorf("pod %q cannot be run here: %s", r.pod.Name, fmt.Sprintf(format, args...)), hint)
 }
+
+// apart is unsupported where only containers that share one sandbox's root file
+// system, user and processes cannot have it.
+func (r *reader) apart(hint, format string, args ...any) error {
+	return fault.WithHint(together{r.unsupported("", format, args...)}, hint)
+}
+
+// together is a pod.ErrTogether with its own words.
+type together struct{ error }
+
+func (t together) Unwrap() error        { return t.error }
+func (t together) Is(target error) bool { return target == pod.ErrTogether }
 
 // source is a container of the manifest and its role.
 type source struct {

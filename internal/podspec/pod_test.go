@@ -50,15 +50,20 @@ func objects(t *testing.T, text string) Objects {
 	return out
 }
 
-// read reads a pod whose spec is given.
+// readPod reads a pod whose spec is given, as one whose containers share all.
 func readPod(t *testing.T, spec string) (*pod.Pod, error) {
+	t.Helper()
+	return readAs(t, spec, false)
+}
+
+func readAs(t *testing.T, spec string, apart bool) (*pod.Pod, error) {
 	t.Helper()
 	p := &corev1.Pod{}
 	p.Name, p.Labels = "box", map[string]string{"app": "web", "tier": "front"}
 	if err := yaml.UnmarshalStrict([]byte(spec), &p.Spec); err != nil {
 		t.Fatal(err)
 	}
-	return New(p, objects(t, beside))
+	return New(p, objects(t, beside), apart)
 }
 
 func TestEnvironment(t *testing.T) {

@@ -81,14 +81,14 @@ func (r *reader) shared(p *pod.Pod) error {
 	const hint = "give the Secret to every container, or make the containers pods of their own"
 	for _, v := range r.mounted {
 		if len(v.secrets) > 0 && len(v.containers) < len(p.Containers) {
-			return r.unsupported(hint, "its containers share one sandbox here, and Secret %q, mounted at %q, is meant for %s only", v.secrets[0], v.Target, strings.Join(v.containers, ", "))
+			return r.apart(hint, "its containers share one sandbox here, and Secret %q, mounted at %q, is meant for %s only", v.secrets[0], v.Target, strings.Join(v.containers, ", "))
 		}
 	}
 	for _, c := range p.Containers {
 		// The variables of an init container are gone with it.
 		for _, s := range r.secrets[c.Name] {
 			if c.Role != pod.Init && !r.inAll(p, s) {
-				return r.unsupported(hint, "its containers share one sandbox here, and Secret %q is meant for %s only", s, c.Name)
+				return r.apart(hint, "its containers share one sandbox here, and Secret %q is meant for %s only", s, c.Name)
 			}
 		}
 	}

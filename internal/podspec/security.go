@@ -36,7 +36,7 @@ func (r *reader) security(p *pod.Pod) error {
 		}
 		got.ReadOnlyRoot = false
 		if i > 0 && !reflect.DeepEqual(got, p.Security) {
-			return r.unsupported("give all containers the same user, group and capabilities: here they share one sandbox and its user",
+			return r.apart("give all containers the same user, group and capabilities: here they share one sandbox and its user",
 				"containers %q and %q run as different users or with different rights", r.sources()[0].Name, s.Name)
 		}
 		p.Security = got
@@ -47,6 +47,21 @@ func (r *reader) security(p *pod.Pod) error {
 		r.note("container %s may write to /tmp, /var/tmp, /run and its home folder, and so may those with readOnlyRootFilesystem: they share them", writable)
 	case writable != "":
 		r.note("the root file system is read-only, but for /tmp, /var/tmp, /run and the home folder")
+	}
+	return nil
+}
+
+// ownSecurity computes what each container asks for.
+func (r *reader) ownSecurity(p *pod.Pod) error {
+	for i, s := range r.sources() {
+		got, err := r.securityOf(s.Container)
+		if err != nil {
+			return err
+		}
+		if !got.ReadOnlyRoot {
+			r.note("container %s: the root file system is read-only, but for /tmp, /var/tmp, /run and the home folder", s.Name)
+		}
+		p.Containers[i].Own.Security = got
 	}
 	return nil
 }

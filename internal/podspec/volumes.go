@@ -31,9 +31,9 @@ func (r *reader) volumes(p *pod.Pod) error {
 			return r.unsupported("remove volumeDevices", "container %q wants a block device", s.Name)
 		}
 		for _, m := range s.VolumeMounts {
-			target := path.Clean(m.MountPath)
-			if !path.IsAbs(target) || target == "/" {
-				return r.unsupported("give an absolute path below the root", "container %q mounts %q at %q", s.Name, m.Name, m.MountPath)
+			target, err := r.target(s, m)
+			if err != nil {
+				return err
 			}
 			if v := at[target]; v != nil {
 				if merged, err := r.merge(v, s, m, placed); err != nil {
@@ -42,7 +42,7 @@ func (r *reader) volumes(p *pod.Pod) error {
 					continue
 				}
 				if key[target] != m.Name+"\x00"+m.SubPath {
-					return r.unsupported("mount them at places of their own: here containers share one root file system", "volumes %q and %q are both mounted at %q", v.Name, m.Name, target)
+					return r.apart("mount them at places of their own: here containers share one root file system", "volumes %q and %q are both mounted at %q", v.Name, m.Name, target)
 				}
 				v.containers = append(v.containers, s.Name)
 				continue
@@ -55,7 +55,7 @@ func (r *reader) volumes(p *pod.Pod) error {
 				continue
 			}
 			if other, ok := placed[m.Name]; ok && v.Scratch {
-				return r.unsupported("mount it at the same path everywhere: here containers share one root file system", "volume %q is mounted at %q and at %q", m.Name, other, target)
+				return r.apart("mount it at the same path everywhere: here containers share one root file system", "volume %q is mounted at %q and at %q", m.Name, other, target)
 			}
 			v.Target, v.containers = target, []string{s.Name}
 			placed[m.Name], at[target], key[target] = target, v, m.Name+"\x00"+m.SubPath
@@ -66,6 +66,15 @@ func (r *reader) volumes(p *pod.Pod) error {
 		r.mounted = append(r.mounted, *at[target])
 	}
 	return nil
+}
+
+// target is where m mounts its volume.
+func (r *reader) target(s source, m corev1.VolumeMount) (string, error) {
+	target := path.Clean(m.MountPath)
+	if !path.IsAbs(target) || target == "/" {
+		return "", r.unsupported("give an absolute path below the root", "container %q mounts %q at %q", s.Name, m.Name, m.MountPath)
+	}
+	return target, nil
 }
 
 // merge makes one folder of two empty ones of different containers at the same

@@ -41,6 +41,9 @@ const (
 type Place struct {
 	Engine sandbox.Engine
 	Spec   sandbox.Spec
+	// Pod are the containers that join the sandbox; nil: none, and commands run
+	// in the sandbox itself. Only a sandbox.PodEngine can have some.
+	Pod *sandbox.Pod
 	// Minimum is the weakest boundary that a command may run behind.
 	Minimum boundary.Boundary
 	// Egress is what commands may reach; nil: nothing, and there is no way out.
@@ -81,19 +84,22 @@ type Result struct {
 	OOMKilled bool
 }
 
-// Box is a sandbox that was booted and whose boundary was checked.
+// Box is a sandbox that was booted, or a container that joined one, and whose
+// boundary was checked.
 type Box struct {
 	Sandbox sandbox.Sandbox
 	Client  *agent.Client
 	// Guest is what the guest agent saw of its kernel before any command started.
-	Guest agentapi.Identity
-	way   *Way     // nil: there is no way out
-	held  *os.File // nil: the root file system needs no lock
+	Guest    agentapi.Identity
+	boundary boundary.Boundary // what it has to be behind
+	egress   *egress.Proxy     // nil: there is no way out
+	way      *Way              // nil: it is not served here
+	held     *os.File          // nil: the root file system needs no lock
 }
 
 // Boot boots a sandbox and checks that the boundary is the one that was asked
 // for. On error nothing of it is left. ctx bounds the boot, together with a limit.
-func Boot(ctx context.Context, place Place) (box *Box, err error) {
+func Boot(ctx context.Context, place Place) (*Box, error) {
 	if !place.Engine.Boundary().Satisfies(place.Minimum) {
 		return nil, fault.WithHint(
 			fmt.Errorf("engine %s gives %s, and at least %s is required: %w", place.Engine.Name(), place.Engine.Boundary(), place.Minimum, sandbox.ErrBoundary),
@@ -111,32 +117,74 @@ func Boot(ctx context.Context, place Place) (box *Box, err error) {
 	if place.Egress != nil {
 		place.Spec.Env = slices.Concat(egressEnv(place.Egress), place.Spec.Env)
 	}
-	booted, err := place.Engine.Boot(ctx, place.Spec)
+	booted, err := boot(ctx, place)
 	if err != nil {
 		return nil, errors.Join(err, release(held))
 	}
-	box = &Box{Sandbox: booted, held: held}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, booted.Err(), box.Close(ctx))
-		}
-	}()
-	if box.Client, err = agent.NewClient(booted.Stream()); err != nil {
-		return box, err
-	}
-	if box.Guest, err = box.Client.Identity(ctx); err != nil {
-		return box, err
-	}
-	if err = Verify(place.Engine.Boundary(), box.Guest); err != nil {
-		return box, err
-	}
-	if place.Egress != nil {
-		box.way, err = OpenEgress(ctx, box.Client, place.Egress)
-	}
-	return box, err
+	box := &Box{Sandbox: booted, held: held, boundary: place.Engine.Boundary(), egress: place.Egress}
+	return box, box.open(ctx, place.Egress)
 }
 
-// Close destroys the sandbox, even when ctx is over, and waits for it.
+func boot(ctx context.Context, place Place) (sandbox.Sandbox, error) {
+	if place.Pod == nil {
+		return place.Engine.Boot(ctx, place.Spec)
+	}
+	engine, ok := place.Engine.(sandbox.PodEngine)
+	if !ok {
+		return nil, fmt.Errorf("engine %s cannot keep containers of one sandbox apart: %w", place.Engine.Name(), sandbox.ErrUnavailable)
+	}
+	return engine.BootPod(ctx, place.Spec, *place.Pod)
+}
+
+// Join starts a container in the sandbox, and checks that it is behind the
+// sandbox's boundary. It reaches what the sandbox reaches, over the sandbox's way
+// out. On error nothing of it is left. ctx bounds the start, together with a limit.
+func (b *Box) Join(ctx context.Context, spec sandbox.Spec) (*Box, error) {
+	box, ok := b.Sandbox.(sandbox.PodSandbox)
+	if !ok {
+		return nil, fmt.Errorf("sandbox %s takes no containers: %w", b.Sandbox.ID(), sandbox.ErrUnavailable)
+	}
+	ctx, stop := context.WithTimeout(ctx, bootTimeout)
+	defer stop()
+	held, err := hold(spec.Root)
+	if err != nil {
+		return nil, err
+	}
+	if b.egress != nil {
+		spec.Env = slices.Concat(egressEnv(b.egress), spec.Env)
+	}
+	joined, err := box.Join(ctx, spec)
+	if err != nil {
+		return nil, errors.Join(err, release(held))
+	}
+	c := &Box{Sandbox: joined, held: held, boundary: b.boundary}
+	return c, c.open(ctx, nil)
+}
+
+// open connects to the guest agent, checks what it runs on, and serves a way out
+// unless proxy is nil. On error nothing of the sandbox is left.
+func (b *Box) open(ctx context.Context, proxy *egress.Proxy) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Sandbox.Err(), b.Close(ctx))
+		}
+	}()
+	if b.Client, err = agent.NewClient(b.Sandbox.Stream()); err != nil {
+		return err
+	}
+	if b.Guest, err = b.Client.Identity(ctx); err != nil {
+		return err
+	}
+	if err = Verify(b.boundary, b.Guest); err != nil {
+		return err
+	}
+	if proxy != nil {
+		b.way, err = OpenEgress(ctx, b.Client, proxy)
+	}
+	return err
+}
+
+// Close destroys the sandbox, or ends the container, even when ctx is over, and waits for it.
 func (b *Box) Close(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer stop()
@@ -176,15 +224,15 @@ func release(held *os.File) error {
 // happens. It returns an error only when Bulkhead could not do its part: how
 // the command ended is in the Result.
 func Run(ctx context.Context, req Request) (result Result, err error) {
-	return Use(ctx, req.Place, req.Signals, func(ctx context.Context, client *agent.Client) (int, error) {
-		return Exec(ctx, client, req.Execution)
+	return Use(ctx, req.Place, req.Signals, func(ctx context.Context, box *Box) (int, error) {
+		return Exec(ctx, box.Client, req.Execution)
 	})
 }
 
 // Use boots a sandbox, has use do its work there, and destroys the sandbox,
 // whatever happens. The first of signals ends the boot; use takes those that
 // come after it. use returns the exit code.
-func Use(ctx context.Context, place Place, signals <-chan os.Signal, use func(context.Context, *agent.Client) (int, error)) (result Result, err error) {
+func Use(ctx context.Context, place Place, signals <-chan os.Signal, use func(context.Context, *Box) (int, error)) (result Result, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	interrupts := newInterrupts(signals, cancel)
@@ -197,7 +245,7 @@ func Use(ctx context.Context, place Place, signals <-chan os.Signal, use func(co
 		return result, interrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, box.Close(ctx)) }()
-	result.ExitCode, err = use(ctx, box.Client)
+	result.ExitCode, err = use(ctx, box)
 	if errors.Is(err, agent.ErrLost) {
 		err = box.Lost(err)
 	}

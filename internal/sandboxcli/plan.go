@@ -23,7 +23,10 @@ type Manifest struct {
 
 // Plan is what was decided about the pod of a manifest.
 type Plan struct {
-	Pod     *pod.Pod
+	// Pod reads the pod as one whose containers share a root file system, user and
+	// processes, or are apart. An error that says that the containers cannot share
+	// them is pod.ErrTogether.
+	Pod     func(apart bool) (*pod.Pod, error)
 	File    string
 	Subject string // KIND/NAME, fit for a terminal
 	Class   risk.Class

@@ -106,8 +106,9 @@ func (f *limitFlags) asked(s console.Streams, manifest pod.Limits) (sandbox.Limi
 const minDisk = 64 << 10
 
 // bound sets the limits that no cgroup holds: folders are bounded by their own
-// size, output by who reads it.
-func (f *limitFlags) bound(req *runner.Request) error {
+// size, output by who reads it. folders are the sizes of those that the sandbox
+// has beside its own.
+func (f *limitFlags) bound(req *runner.Request, folders ...*int64) error {
 	disk, err := size("disk", f.disk)
 	if err == nil && disk < minDisk {
 		err = fmt.Errorf("--disk %q is less than %d KiB, too little for a folder", f.disk, minDisk>>10)
@@ -119,8 +120,11 @@ func (f *limitFlags) bound(req *runner.Request) error {
 		return runUsage(err.Error(), "see `bulkhead run --help`")
 	}
 	for i := range req.Spec.Tmpfs {
-		if t := &req.Spec.Tmpfs[i]; t.SizeBytes == tmpfsBytes { // a manifest's own size stays
-			t.SizeBytes = disk
+		folders = append(folders, &req.Spec.Tmpfs[i].SizeBytes)
+	}
+	for _, bytes := range folders {
+		if *bytes == tmpfsBytes { // a manifest's own size stays
+			*bytes = disk
 		}
 	}
 	return nil

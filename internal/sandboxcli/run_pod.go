@@ -20,6 +20,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/podrun"
 	"github.com/bulkhead-dev/bulkhead/internal/printable"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
+	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
 // probeTimeout is how long --probe waits unless --timeout says so.
@@ -29,8 +30,19 @@ const probeTimeout = 2 * time.Minute
 type podRun struct {
 	req runner.Request // with the command of its only main container, where it has one
 	pod *pod.Pod
+	// roots are the root file systems, and specs what the containers are made from
+	// that are apart, by name.
+	roots []*rootfs
+	specs map[string]sandbox.Spec
 	// subject is what messages are about.
 	subject string
+}
+
+// close lets go of the root file systems.
+func (r podRun) close() {
+	for _, root := range r.roots {
+		root.close()
+	}
 }
 
 // say tells what happens; parts of message may be the guest's words.
@@ -40,13 +52,13 @@ func (r podRun) say(s console.Streams, message string) {
 
 // runPod runs the pod of a manifest.
 func (f runFlags) runPod(ctx context.Context, s console.Streams, way *egress.Proxy, args []string) error {
-	r, root, err := f.podRequest(ctx, s, args)
+	r, err := f.podRequest(ctx, s, args)
 	if err != nil {
 		return err
 	}
-	defer root.close()
+	defer r.close()
 	r.req.Egress = way
-	if err := f.limits.bound(&r.req); err != nil {
+	if err := f.limits.bound(&r.req, r.folders()...); err != nil {
 		return err
 	}
 	if f.detach {
@@ -56,40 +68,43 @@ func (f runFlags) runPod(ctx context.Context, s console.Streams, way *egress.Pro
 }
 
 // podRequest turns a manifest into what to run: its class and the routes give
-// the boundary. The root file system is closed by the caller.
-func (f runFlags) podRequest(ctx context.Context, s console.Streams, args []string) (r podRun, root *rootfs, err error) {
+// the boundary. What it opened is closed by the caller.
+func (f runFlags) podRequest(ctx context.Context, s console.Streams, args []string) (r podRun, err error) {
 	if err := f.podUsage(); err != nil {
-		return r, nil, err
+		return r, err
 	}
 	plan, err := f.parts.Plan(s.In, Manifest{File: f.file, Workload: f.pod, Config: f.config})
 	if err != nil {
-		return r, nil, err
+		return r, err
 	}
-	p := plan.Pod
+	p, together, err := f.podOf(plan)
+	if err != nil {
+		return r, err
+	}
 	if err := f.overPod(p, args); err != nil {
-		return r, nil, err
+		return r, err
 	}
 	engine, err := f.chooseEngine(ctx, s, plan.Accepted)
 	if err != nil {
-		return r, nil, refused(plan, err)
+		return r, refused(plan, err)
 	}
-	if root, err = f.podRoot(ctx, s, p); err != nil {
-		return r, nil, err
-	}
-	defer func() {
-		if err != nil {
-			root.close()
-		}
-	}()
-	if err := f.podPlace(s, root, p); err != nil {
-		return r, nil, err
-	}
-	limits, notes := p.Limits()
-	if root.spec.Limits, err = f.limits.of(s, engine, limits); err != nil {
-		return r, nil, err
+	if err := f.keepsApart(engine, together); err != nil {
+		return r, err
 	}
 	r = podRun{pod: p, subject: plan.Subject}
-	r.req.Place = runner.Place{Engine: engine, Spec: root.spec, Minimum: plan.Accepted}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	limits, notes := p.Limits()
+	r.req.Place = runner.Place{Engine: engine, Minimum: plan.Accepted}
+	if err := f.placePod(ctx, s, &r); err != nil {
+		return r, err
+	}
+	if r.req.Spec.Limits, err = f.limits.of(s, engine, limits); err != nil {
+		return r, err
+	}
 	if only, err := onlyMain(p); err == nil {
 		r.req.Command = agent.Command{Args: slices.Concat(only.Command, only.Args), Env: only.Env, Dir: only.Dir}
 	}
@@ -101,7 +116,7 @@ func (f runFlags) podRequest(ctx context.Context, s console.Streams, args []stri
 	for _, note := range slices.Concat(p.Notes, notes) {
 		r.say(s, note)
 	}
-	return r, root, nil
+	return r, nil
 }
 
 // PodRequest is what `bulkhead run` with these flags would run, with the command
@@ -114,7 +129,10 @@ func PodRequest(ctx context.Context, s console.Streams, plan Planner, flags, com
 	if err := cmd.ParseFlags(flags); err != nil {
 		return runner.Request{}, err
 	}
-	r, _, err := f.podRequest(ctx, s, command)
+	r, err := f.podRequest(ctx, s, command)
+	if err == nil && r.pod.Apart {
+		err = runUsage("the containers of the pod have to be apart: no command takes their place", "run it with bulkhead run -f")
+	}
 	return r.req, err
 }
 
@@ -205,9 +223,9 @@ func (f runFlags) runPodHere(ctx context.Context, s console.Streams, r podRun) e
 	defer detach()
 	out := newOutputs(s, r.pod, e.OutputBytes)
 	defer out.flush()
-	result, err := runner.Use(ctx, r.req.Place, e.Signals, func(ctx context.Context, client *agent.Client) (int, error) {
-		return podrun.Run(ctx, client, podrun.Request{
-			Pod: r.pod, Output: out.of, Notice: func(m string) { r.say(s, m) }, UntilReady: f.probe,
+	result, err := runner.Use(ctx, r.req.Place, e.Signals, func(ctx context.Context, box *runner.Box) (int, error) {
+		return podrun.Run(ctx, box.Client, podrun.Request{
+			Pod: r.pod, Output: out.of, Notice: func(m string) { r.say(s, m) }, UntilReady: f.probe, Join: r.join(box),
 			Stdin: e.Command.Stdin, Terminal: e.Command.Terminal, Signals: e.Signals, Resizes: e.Resizes,
 		})
 	})

@@ -19,40 +19,45 @@ import (
 // podRoot opens the root file system of a pod, which its containers share, and
 // completes their commands by what it says.
 func (f runFlags) podRoot(ctx context.Context, s console.Streams, p *pod.Pod) (*rootfs, error) {
-	ref := cmp.Or(f.image, p.Containers[0].Image)
-	for _, c := range p.Containers {
-		if f.image == "" && c.Image != ref {
-			return nil, fault.WithHint(fmt.Errorf("pod %s cannot be run here: its containers have different images, %s and %s, and share one root file system here", p.Name, ref, c.Image),
-				"--image REF runs all of them in one root file system")
-		}
-	}
-	// The kubelet's pull policy, except that a tag latest is not asked for each time.
-	pull := map[pod.Pull]string{pod.PullAlways: "always", pod.PullNever: "never"}[p.Containers[0].Pull]
-	root, err := openRoot(ctx, s, source{ref: ref, pull: cmp.Or(f.pull, pull)})
+	root, err := f.containerRoot(ctx, s, p.Containers[0])
 	if err != nil {
 		return nil, err
 	}
 	for i := range p.Containers {
-		c := &p.Containers[i]
-		if len(c.Command) == 0 {
-			c.Command, c.Args = root.command(c.Args), nil
-		}
-		c.Dir = cmp.Or(c.Dir, root.dir)
-		if len(c.Command) == 0 {
+		if err := root.complete(p, &p.Containers[i]); err != nil {
 			root.close()
-			return nil, fault.WithHint(fmt.Errorf("pod %s cannot be run here: container %s leaves the command to its image, which has none", p.Name, c.Name), "give the command after --")
+			return nil, err
 		}
 	}
 	return root, nil
 }
 
-// podPlace completes the sandbox by what the manifest says.
-func (f runFlags) podPlace(s console.Streams, root *rootfs, p *pod.Pod) error {
-	spec := &root.spec
-	if err := podUser(spec, p); err != nil {
+// containerRoot opens the root file system that a container asks for.
+func (f runFlags) containerRoot(ctx context.Context, s console.Streams, c pod.Container) (*rootfs, error) {
+	// The kubelet's pull policy, except that a tag latest is not asked for each time.
+	pull := map[pod.Pull]string{pod.PullAlways: "always", pod.PullNever: "never"}[c.Pull]
+	return openRoot(ctx, s, source{ref: cmp.Or(f.image, c.Image), pull: cmp.Or(f.pull, pull)})
+}
+
+// complete completes the command of a container that has this root file system.
+func (r *rootfs) complete(p *pod.Pod, c *pod.Container) error {
+	if len(c.Command) == 0 {
+		c.Command, c.Args = r.command(c.Args), nil
+	}
+	c.Dir = cmp.Or(c.Dir, r.dir)
+	if len(c.Command) == 0 {
+		return fault.WithHint(fmt.Errorf("pod %s cannot be run here: container %s leaves the command to its image, which has none", p.Name, c.Name), "give the command after --")
+	}
+	return nil
+}
+
+// podPlace completes the sandbox, or one of its containers, by what the manifest
+// says.
+func (f runFlags) podPlace(s console.Streams, spec *sandbox.Spec, p *pod.Pod, own pod.Own) error {
+	if err := podUser(spec, p, own.Security); err != nil {
 		return err
 	}
-	if p.Security.ReadOnlyRoot {
+	if own.Security.ReadOnlyRoot {
 		spec.Tmpfs = nil
 	}
 	if p.Hostname != "" {
@@ -62,7 +67,7 @@ func (f runFlags) podPlace(s console.Streams, root *rootfs, p *pod.Pod) error {
 		hosts := "127.0.0.1 localhost\n::1 localhost\n" + strings.Join(p.HostAliases, "\n") + "\n"
 		spec.Contents = append(spec.Contents, sandbox.Content{Target: "/etc/hosts", Files: []sandbox.File{{Mode: 0o644, Data: []byte(hosts)}}})
 	}
-	for _, v := range p.Volumes {
+	for _, v := range own.Volumes {
 		if hides(v.Target) {
 			return fault.WithHint(fmt.Errorf("pod %s cannot be run here: volume %s at %s would hide what the sandbox is made of", p.Name, v.Name, v.Target), "mount it at a place of its own")
 		}
@@ -83,8 +88,12 @@ func addVolume(spec *sandbox.Spec, v pod.Volume) {
 		gid = *v.GID
 	}
 	if v.Scratch {
+		folder := sandbox.Tmpfs{Target: v.Target, Mode: 0o777, SizeBytes: cmp.Or(v.SizeBytes, tmpfsBytes), User: sandbox.User{GID: gid}}
+		if v.Shared {
+			folder.Shared = v.Name
+		}
 		spec.Tmpfs = slices.DeleteFunc(spec.Tmpfs, func(t sandbox.Tmpfs) bool { return path.Clean(t.Target) == v.Target })
-		spec.Tmpfs = append(spec.Tmpfs, sandbox.Tmpfs{Target: v.Target, Mode: 0o777, SizeBytes: cmp.Or(v.SizeBytes, tmpfsBytes), User: sandbox.User{GID: gid}})
+		spec.Tmpfs = append(spec.Tmpfs, folder)
 		return
 	}
 	c := sandbox.Content{Target: v.Target, GID: gid}
@@ -96,8 +105,8 @@ func addVolume(spec *sandbox.Spec, v pod.Volume) {
 
 // podUser takes the manifest's user and rights. What it leaves open is the root
 // file system's user, which has no capability.
-func podUser(spec *sandbox.Spec, p *pod.Pod) error {
-	before, s := spec.User, p.Security
+func podUser(spec *sandbox.Spec, p *pod.Pod, s pod.Security) error {
+	before := spec.User
 	if s.UID != nil {
 		// As in Kubernetes: without a group of its own the user is in group 0.
 		spec.User = sandbox.User{UID: *s.UID}
