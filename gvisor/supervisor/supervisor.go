@@ -189,10 +189,13 @@ func live(o options, c *container.Container, end <-chan struct{}, events *eventW
 	if g := c.Sandbox.CgroupJSON.Cgroup; g != nil {
 		group = g.MakePath("memory")
 	}
+	// Destroy takes the sandbox from the container too, and may be faster than
+	// the goroutine that waits for it.
+	booted := c.Sandbox
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
-		status, err := c.Wait()
+		status, err := booted.Wait(c.ID)
 		if err != nil {
 			status = unix.WaitStatus(syscall.SIGKILL)
 		}
