@@ -108,21 +108,11 @@ func Boot(ctx context.Context, place Place) (*Box, error) {
 	if err := place.Engine.Probe(ctx); err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithTimeout(ctx, bootTimeout)
-	defer stop()
-	held, err := hold(place.Spec.Root)
-	if err != nil {
-		return nil, err
-	}
-	if place.Egress != nil {
-		place.Spec.Env = slices.Concat(egressEnv(place.Egress), place.Spec.Env)
-	}
-	booted, err := boot(ctx, place)
-	if err != nil {
-		return nil, errors.Join(err, release(held))
-	}
-	box := &Box{Sandbox: booted, held: held, boundary: place.Engine.Boundary(), egress: place.Egress}
-	return box, box.open(ctx, place.Egress)
+	box := &Box{boundary: place.Engine.Boundary(), egress: place.Egress}
+	return box, box.start(ctx, place.Spec, place.Egress, func(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+		place.Spec = spec
+		return boot(ctx, place)
+	})
 }
 
 func boot(ctx context.Context, place Place) (sandbox.Sandbox, error) {
@@ -144,21 +134,25 @@ func (b *Box) Join(ctx context.Context, spec sandbox.Spec) (*Box, error) {
 	if !ok {
 		return nil, fmt.Errorf("sandbox %s takes no containers: %w", b.Sandbox.ID(), sandbox.ErrUnavailable)
 	}
+	c := &Box{boundary: b.boundary, egress: b.egress}
+	return c, c.start(ctx, spec, nil, box.Join)
+}
+
+// start makes the box from spec by boot, with its root file system held, and
+// opens it. ctx bounds that, together with a limit.
+func (b *Box) start(ctx context.Context, spec sandbox.Spec, serve *egress.Proxy, boot func(context.Context, sandbox.Spec) (sandbox.Sandbox, error)) (err error) {
 	ctx, stop := context.WithTimeout(ctx, bootTimeout)
 	defer stop()
-	held, err := hold(spec.Root)
-	if err != nil {
-		return nil, err
+	if b.held, err = hold(spec.Root); err != nil {
+		return err
 	}
 	if b.egress != nil {
 		spec.Env = slices.Concat(egressEnv(b.egress), spec.Env)
 	}
-	joined, err := box.Join(ctx, spec)
-	if err != nil {
-		return nil, errors.Join(err, release(held))
+	if b.Sandbox, err = boot(ctx, spec); err != nil {
+		return errors.Join(err, release(b.held))
 	}
-	c := &Box{Sandbox: joined, held: held, boundary: b.boundary}
-	return c, c.open(ctx, nil)
+	return b.open(ctx, serve)
 }
 
 // open connects to the guest agent, checks what it runs on, and serves a way out
