@@ -11,20 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bulkhead-dev/bulkhead/image"
 	"github.com/bulkhead-dev/bulkhead/internal/testbin"
-	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
 // TestConfined: every thread of the sentry and of the gofer has the capabilities
 // that gVisor gives it, none that it could gain, and a filter.
 func TestConfined(t *testing.T) {
-	e := New(Config{Supervisor: testbin.Path(t, "bulkhead-runsc"), StateDir: t.TempDir()})
-	root, err := image.Toolchain(t.Context(), t.TempDir(), testbin.Path(t, "bulkhead-guest"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err := e.Boot(t.Context(), sandbox.Spec{ID: "confined", Root: root, Agent: []string{image.AgentPath}, User: image.User()})
+	e, spec := testBox(t, "confined")
+	box, err := e.Boot(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bulkhead-dev/bulkhead/image"
-	"github.com/bulkhead-dev/bulkhead/internal/testbin"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 	"github.com/bulkhead-dev/bulkhead/sandbox/sandboxtest"
 )
@@ -16,14 +14,8 @@ import (
 // TestPodKilled: when the supervisor is killed, its sandbox's containers end and
 // leave nothing, the processes that open files for them included.
 func TestPodKilled(t *testing.T) {
-	state := t.TempDir()
-	e := New(Config{Supervisor: testbin.Path(t, "bulkhead-runsc"), StateDir: state})
-	root, err := image.Toolchain(t.Context(), t.TempDir(), testbin.Path(t, "bulkhead-guest"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	const id = "pod-killed"
-	spec := sandbox.Spec{ID: id, Root: root, Agent: []string{image.AgentPath}, User: image.User()}
+	e, spec := testBox(t, id)
 	box, err := e.take(t.Context(), spec, sandbox.Pod{Containers: 3})
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +26,7 @@ func TestPodKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := processes(t, state, "runsc-gofer"); got != 3 {
+	if got := processes(t, e.config.StateDir, "runsc-gofer"); got != 3 {
 		t.Errorf("%d processes open files for the sandbox and its containers, want 3", got)
 	}
 	if err := box.process.Kill(); err != nil {

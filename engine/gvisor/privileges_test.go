@@ -15,15 +15,22 @@ import (
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
-// TestSupervisorDropsPrivileges: while a sandbox runs, no thread of its
-// supervisor has more than the sandbox's end takes.
-func TestSupervisorDropsPrivileges(t *testing.T) {
-	e := New(Config{Supervisor: testbin.Path(t, "bulkhead-runsc"), StateDir: t.TempDir()})
+// testBox returns an engine and what a sandbox of the host's toolchain is made from.
+func testBox(t *testing.T, id string) (*Engine, sandbox.Spec) {
+	t.Helper()
 	root, err := image.Toolchain(t.Context(), t.TempDir(), testbin.Path(t, "bulkhead-guest"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := e.Boot(t.Context(), sandbox.Spec{ID: "dropped", Root: root, Agent: []string{image.AgentPath}, User: image.User()})
+	return New(Config{Supervisor: testbin.Path(t, "bulkhead-runsc"), StateDir: t.TempDir()}),
+		sandbox.Spec{ID: id, Root: root, Agent: []string{image.AgentPath}, User: image.User()}
+}
+
+// TestSupervisorDropsPrivileges: while a sandbox runs, no thread of its
+// supervisor has more than the sandbox's end takes.
+func TestSupervisorDropsPrivileges(t *testing.T) {
+	e, spec := testBox(t, "dropped")
+	box, err := e.Boot(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +59,7 @@ func dropped(t *testing.T) {
 // TestSupervisorDropsPrivilegesLast: where containers join the sandbox, its
 // supervisor has what starting them takes until the last one was started.
 func TestSupervisorDropsPrivilegesLast(t *testing.T) {
-	e := New(Config{Supervisor: testbin.Path(t, "bulkhead-runsc"), StateDir: t.TempDir()})
-	root, err := image.Toolchain(t.Context(), t.TempDir(), testbin.Path(t, "bulkhead-guest"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec := sandbox.Spec{ID: "dropped-last", Root: root, Agent: []string{image.AgentPath}, User: image.User()}
+	e, spec := testBox(t, "dropped-last")
 	box, err := e.BootPod(t.Context(), spec, sandbox.Pod{Containers: 2})
 	if err != nil {
 		t.Fatal(err)

@@ -97,15 +97,7 @@ func process(name, path string, args ...string) Case {
 func warmSandbox(b *testing.B, root sandbox.Root) *agent.Client {
 	b.Helper()
 	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
-	box, err := engine.Boot(b.Context(), sandbox.Spec{ID: "warm", Root: root, Agent: []string{image.AgentPath}, User: image.User()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = box.Close(context.Background()) })
-	client, err := agent.NewClient(box.Stream())
-	if err != nil {
-		b.Fatal(err)
-	}
+	_, client := bootGuest(b, engine, root, "warm")
 	return client
 }
 

@@ -98,25 +98,11 @@ func idleMany(b *testing.B, root sandbox.Root) pss {
 	b.Helper()
 	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
 	for n := range many {
-		box := idleBox(b, engine, sandbox.Spec{ID: fmt.Sprintf("idle-%d", n), Root: root, Agent: []string{image.AgentPath}, User: image.User()})
+		box, _ := bootGuest(b, engine, root, fmt.Sprintf("idle-%d", n))
 		defer func() { _ = box.Close(context.Background()) }()
 	}
 	all := settled(b)
 	return pss{all.all / many, all.files / many}
-}
-
-// idleBox boots a sandbox and returns it once its guest agent answered.
-func idleBox(b *testing.B, engine *gvisor.Engine, spec sandbox.Spec) sandbox.Sandbox {
-	b.Helper()
-	box, err := engine.Boot(b.Context(), spec)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := answered(b.Context(), box); err != nil {
-		_ = box.Close(context.Background())
-		b.Fatal(err)
-	}
-	return box
 }
 
 // idleOnce returns the memory of an idle sandbox, and of the same one with a

@@ -28,30 +28,23 @@ type pss struct {
 func memoryBelow(pid int) (pss, error) {
 	var sum pss
 	var spaces []int // a process of each address space
-	var walk func(pid int) error
-	walk = func(pid int) error {
-		for _, child := range children(pid) {
-			known, err := sharesMemory(child, spaces)
-			if err != nil {
-				return err
-			}
-			if !known {
-				spaces = append(spaces, child)
-				one, err := memoryOf(child)
-				if err != nil {
-					return err
-				}
-				sum.all += one.all
-				sum.files += one.files
-			}
-			if err := walk(child); err != nil {
-				return err
-			}
+	for _, below := range descendants(pid) {
+		known, err := sharesMemory(below, spaces)
+		if err != nil {
+			return pss{}, err
 		}
-		return nil
+		if known {
+			continue
+		}
+		spaces = append(spaces, below)
+		one, err := memoryOf(below)
+		if err != nil {
+			return pss{}, err
+		}
+		sum.all += one.all
+		sum.files += one.files
 	}
-	err := walk(pid)
-	return sum, err
+	return sum, nil
 }
 
 // sharesMemory reports whether pid has the address space of one of the others.
@@ -93,6 +86,15 @@ func memoryOf(pid int) (pss, error) {
 		}
 	}
 	return out, nil
+}
+
+// descendants are the processes below pid.
+func descendants(pid int) []int {
+	var out []int
+	for _, c := range children(pid) {
+		out = append(append(out, c), descendants(c)...)
+	}
+	return out
 }
 
 func children(pid int) []int {

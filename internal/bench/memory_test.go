@@ -11,7 +11,6 @@ import (
 	"github.com/bulkhead-dev/bulkhead/image"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/testbin"
-	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
 // TestMemoryBelow: the guest's own memory is part of the figure, once. It stands in
@@ -22,15 +21,7 @@ func TestMemoryBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(t, "bulkhead-runsc"), StateDir: t.TempDir()})
-	box, err := engine.Boot(t.Context(), sandbox.Spec{ID: "memory", Root: root, Agent: []string{image.AgentPath}, User: image.User()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer box.Close(t.Context())
-	client, err := agent.NewClient(box.Stream())
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, client := bootGuest(t, engine, root, "memory")
 	before, err := memoryBelow(os.Getpid())
 	if err != nil {
 		t.Fatal(err)

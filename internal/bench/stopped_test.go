@@ -66,7 +66,9 @@ func TestStoppedGuests(t *testing.T) {
 	t.Errorf("p95 is %.2f of alone, at most %.1f is allowed", ratio, maxSlowdown)
 }
 
-func bootGuest(t *testing.T, engine sandbox.Engine, root sandbox.Root, id string) (sandbox.Sandbox, *agent.Client) {
+// bootGuest boots a sandbox for as long as the test runs, and returns it once its
+// guest agent answered.
+func bootGuest(t testing.TB, engine sandbox.Engine, root sandbox.Root, id string) (sandbox.Sandbox, *agent.Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -126,15 +128,6 @@ func execs(t *testing.T, c *agent.Client, n int) Series {
 		s.Samples = append(s.Samples, took)
 	}
 	return s
-}
-
-// descendants are the processes below pid.
-func descendants(pid int) []int {
-	var out []int
-	for _, c := range children(pid) {
-		out = append(append(out, c), descendants(c)...)
-	}
-	return out
 }
 
 // heldWriter takes nothing before taken is closed.
