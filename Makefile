@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 export GOFLAGS := -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build deps test race lint fmt generate check demo bench bench-output bench-scan bench-admission post-render cluster-api-up cluster-api-down fuzz dist dist-verify clean
+.PHONY: help build deps test race lint fmt generate check demo bench bench-idle bench-output bench-scan bench-admission post-render cluster-api-up cluster-api-down fuzz dist dist-verify clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ demo: build ## check, explain, refuse, run behind gVisor, compare with runc, bom
 
 bench: deps build ## time to first byte, interleaved, as ratios to runc
 	BULKHEAD_BIN=$(BIN) $(GO) test -run '^$$' -bench TimeToFirstByte -benchtime=30x ./internal/bench
+
+bench-idle: deps build ## memory of idle sandboxes
+	BULKHEAD_BIN=$(BIN) $(GO) test -run '^$$' -bench IdleMemory -benchtime=1x ./internal/bench
 
 bench-output: build ## host memory over 10 GiB of a guest's output
 	BULKHEAD_OUTPUT_MIB=10240 BULKHEAD_BIN=$(BIN) $(GO) test -run OutputMemory -count=1 -v -timeout 60m ./internal/bench

@@ -71,17 +71,36 @@ func openEROFS(b *testing.B, layout string) sandbox.Root {
 	return unpacked.Root
 }
 
+// BenchmarkIdleMemory prints the table of idle sandboxes' memory alone. It
+// measures once, whatever -benchtime says: -benchtime=1x.
+func BenchmarkIdleMemory(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("the memory of a sandbox's processes is read as root")
+	}
+	root, err := image.Toolchain(b.Context(), b.TempDir(), testbin.Path(b, "bulkhead-guest"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fmt.Printf("\n%s\n", idleMemory(b, root, openEROFS(b, echoImage(b))))
+}
+
 // idleMemory boots a sandbox of each kind, alone, and says what it holds when
 // nothing runs in it but the guest agent.
 func idleMemory(b *testing.B, root, unpacked sandbox.Root) string {
 	b.Helper()
+	agent := []string{image.AgentPath}
 	var out strings.Builder
 	fmt.Fprint(&out, "| idle sandbox | memory (PSS) | of it files, gVisor's program | a second container, more | of it files |\n|---|---:|---:|---:|---:|\n")
 	for _, kind := range []struct {
-		name string
-		root sandbox.Root
-	}{{"host toolchain", root}, {"EROFS image", unpacked}} {
-		idle, second := idleOnce(b, kind.root)
+		name   string
+		root   sandbox.Root
+		second []string
+	}{
+		{"host toolchain", root, agent},
+		{"EROFS image", unpacked, agent},
+		{"EROFS image, the second container `sleep` alone", unpacked, []string{"/usr/bin/sleep", "infinity"}},
+	} {
+		idle, second := idleOnce(b, kind.root, kind.second)
 		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", kind.name, mib(idle.all), mib(idle.files), mib(second.all-idle.all), mib(second.files-idle.files))
 	}
 	each := idleMany(b, unpacked)
@@ -106,8 +125,8 @@ func idleMany(b *testing.B, root sandbox.Root) pss {
 }
 
 // idleOnce returns the memory of an idle sandbox, and of the same one with a
-// second, idle container.
-func idleOnce(b *testing.B, root sandbox.Root) (idle, second pss) {
+// second, idle container that runs program: a guest agent, or one that only sleeps.
+func idleOnce(b *testing.B, root sandbox.Root, program []string) (idle, second pss) {
 	b.Helper()
 	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
 	spec := sandbox.Spec{ID: "idle", Root: root, Agent: []string{image.AgentPath}, User: image.User()}
@@ -120,15 +139,23 @@ func idleOnce(b *testing.B, root sandbox.Root) (idle, second pss) {
 		b.Fatal(err)
 	}
 	idle = settled(b)
-	spec.ID = "second"
+	spec.ID, spec.Agent = "second", program
 	c, err := box.Join(b.Context(), spec)
 	if err != nil {
 		b.Fatalf("a second container: %v", err)
 	}
-	if err := answered(b.Context(), c); err != nil {
-		b.Fatal(err)
+	if program[0] == image.AgentPath {
+		if err := answered(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
 	}
-	return idle, settled(b)
+	second = settled(b)
+	select {
+	case <-c.Done():
+		b.Fatalf("the second container ended: %v", c.Err())
+	default:
+	}
+	return idle, second
 }
 
 func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
