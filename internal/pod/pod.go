@@ -140,9 +140,9 @@ type Volume struct {
 	// where the manifest does not.
 	Scratch   bool  `json:"scratch,omitempty"`
 	SizeBytes int64 `json:"sizeBytes,omitempty"`
-	// Shared: it is mounted more than once in a pod whose containers are apart,
-	// and all mounts by its name are one folder.
-	Shared bool `json:"shared,omitempty"`
+	// Shared names an empty folder that is mounted more than once in a pod whose
+	// containers are apart: all mounts of this name are one folder.
+	Shared string `json:"shared,omitempty"`
 	// Files are what else is there, read-only. A single one without a path is
 	// the file Target itself.
 	Files []File `json:"files,omitempty"`

@@ -2,8 +2,7 @@ package podspec
 
 import (
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
+	"strconv"
 
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
 )
@@ -11,14 +10,11 @@ import (
 // ownVolumes collects what each container mounts, where each has a root file
 // system of its own. An empty folder with several mounts is one for all of them.
 func (r *reader) ownVolumes(p *pod.Pod) error {
-	mounts := map[string]int{} // of each empty folder
+	count := map[folder]int{} // mounts of each empty folder
 	for i, s := range r.sources() {
-		if len(s.VolumeDevices) > 0 {
-			return r.unsupported("remove volumeDevices", "container %q wants a block device", s.Name)
-		}
 		own := &p.Containers[i].Own
-		for _, m := range s.VolumeMounts {
-			v, err := r.ownVolume(s, m)
+		for _, m := range r.mounts[s.Name] {
+			v, err := r.volume(s, m)
 			if err != nil {
 				return err
 			}
@@ -29,33 +25,26 @@ func (r *reader) ownVolumes(p *pod.Pod) error {
 				return r.unsupported("mount each at a place of its own", "container %q mounts two volumes at %q", s.Name, v.Target)
 			}
 			if v.Scratch {
-				mounts[v.Name]++
+				count[m.folder]++
 			}
-			own.Volumes = append(own.Volumes, *v)
+			own.Volumes = append(own.Volumes, v.Volume)
+			r.mounted = append(r.mounted, *v)
 		}
 	}
+	names := map[folder]string{}
+	next := 0
 	for i := range p.Containers {
 		for j := range p.Containers[i].Own.Volumes {
-			v := &p.Containers[i].Own.Volumes[j]
-			v.Shared = mounts[v.Name] > 1
+			f := r.mounted[next].folder
+			next++
+			if count[f] < 2 {
+				continue
+			}
+			if names[f] == "" {
+				names[f] = "folder-" + strconv.Itoa(len(names))
+			}
+			p.Containers[i].Own.Volumes[j].Shared = names[f]
 		}
 	}
 	return nil
-}
-
-// ownVolume reads what m mounts; nil where it is optional and not there.
-func (r *reader) ownVolume(s source, m corev1.VolumeMount) (*pod.Volume, error) {
-	target, err := r.target(s, m)
-	if err != nil {
-		return nil, err
-	}
-	v, err := r.volume(s, m)
-	if err != nil || v == nil {
-		return nil, err
-	}
-	if v.Scratch && m.SubPath != "" {
-		return nil, r.unsupported("mount the whole folder, or give each folder an emptyDir of its own", "container %q mounts folder %q of volume %q, which is empty", s.Name, m.SubPath, m.Name)
-	}
-	v.Target = target
-	return &v.Volume, nil
 }

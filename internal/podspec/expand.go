@@ -5,6 +5,16 @@ import "strings"
 // expand replaces $(NAME) by its value. $$ is a dollar sign, and a name without
 // a value stays as it is written.
 func expand(text string, values map[string]string) string {
+	return expandBy(text, func(name string) string {
+		if value, ok := values[name]; ok {
+			return value
+		}
+		return "$(" + name + ")"
+	})
+}
+
+// expandBy replaces $(NAME) by what value says.
+func expandBy(text string, value func(name string) string) string {
 	var out strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "$")
@@ -18,11 +28,7 @@ func expand(text string, values map[string]string) string {
 			out.WriteByte('$')
 			text = rest[1:]
 		case strings.HasPrefix(rest, "(") && closed:
-			if value, ok := values[name]; ok {
-				out.WriteString(value)
-			} else {
-				out.WriteString("$(" + name + ")")
-			}
+			out.WriteString(value(name))
 			text = after
 		default:
 			out.WriteByte('$')

@@ -40,9 +40,9 @@ func New(manifest *corev1.Pod, objects Objects, apart bool) (*pod.Pod, error) {
 			p.HostAliases = append(p.HostAliases, a.IP+" "+name)
 		}
 	}
-	steps := []func(*pod.Pod) error{r.containers, r.security, r.volumes, r.shared}
+	steps := []func(*pod.Pod) error{r.containers, r.collect, r.security, r.volumes, r.shared}
 	if apart {
-		steps = []func(*pod.Pod) error{r.containers, r.ownSecurity, r.ownVolumes}
+		steps = []func(*pod.Pod) error{r.containers, r.collect, r.ownSecurity, r.ownVolumes}
 	}
 	for _, step := range steps {
 		if err := step(p); err != nil {
@@ -60,7 +60,10 @@ type reader struct {
 	notes   []string
 	// secrets are, for each container, the Secrets that reach it as variables.
 	secrets map[string][]string
-	mounted []mounted // the pod's volumes
+	// variables are those of each container, and mounts what it mounts.
+	variables map[string]map[string]string
+	mounts    map[string][]mount
+	mounted   []mounted // the pod's volumes
 }
 
 func (r *reader) note(format string, args ...any) {
@@ -111,7 +114,7 @@ func (r *reader) containers(p *pod.Pod) error {
 	if len(r.pod.Spec.Containers) == 0 {
 		return r.unsupported("add one under spec.containers", "it has no containers")
 	}
-	r.secrets = map[string][]string{}
+	r.secrets, r.variables = map[string][]string{}, map[string]map[string]string{}
 	seen := map[string]bool{}
 	for _, s := range r.sources() {
 		if seen[s.Name] || s.Name == "" {
@@ -133,7 +136,7 @@ func (r *reader) container(s source) (pod.Container, error) {
 	if err != nil {
 		return c, err
 	}
-	c.Env = env.list()
+	c.Env, r.variables[s.Name] = env.list(), env.values
 	c.Command, c.Args = expandAll(s.Command, env.values), expandAll(s.Args, env.values)
 	return c, r.actions(&c, s)
 }

@@ -16,6 +16,7 @@ import (
 // mounted is a volume with what has to be known of it until the pod is read.
 type mounted struct {
 	pod.Volume
+	folder
 	containers []string // who mounts it
 	secrets    []string // the Secrets that its files come from
 }
@@ -24,25 +25,17 @@ type mounted struct {
 // one place has one volume, and a writable volume one place.
 func (r *reader) volumes(p *pod.Pod) error {
 	at := map[string]*mounted{}
-	key := map[string]string{}
-	placed := map[string]string{} // where a writable volume is
+	placed := map[folder]string{} // where a writable volume is
 	for _, s := range r.sources() {
-		if len(s.VolumeDevices) > 0 {
-			return r.unsupported("remove volumeDevices", "container %q wants a block device", s.Name)
-		}
-		for _, m := range s.VolumeMounts {
-			target, err := r.target(s, m)
-			if err != nil {
-				return err
-			}
-			if v := at[target]; v != nil {
+		for _, m := range r.mounts[s.Name] {
+			if v := at[m.target]; v != nil {
 				if merged, err := r.merge(v, s, m, placed); err != nil {
 					return err
 				} else if merged {
 					continue
 				}
-				if key[target] != m.Name+"\x00"+m.SubPath {
-					return r.apart("mount them at places of their own: here containers share one root file system", "volumes %q and %q are both mounted at %q", v.Name, m.Name, target)
+				if v.folder != m.folder {
+					return r.apart("mount them at places of their own: here containers share one root file system", "volumes %q and %q are both mounted at %q", v.Name, m.volume, m.target)
 				}
 				v.containers = append(v.containers, s.Name)
 				continue
@@ -54,11 +47,11 @@ func (r *reader) volumes(p *pod.Pod) error {
 			if v == nil {
 				continue
 			}
-			if other, ok := placed[m.Name]; ok && v.Scratch {
-				return r.apart("mount it at the same path everywhere: here containers share one root file system", "volume %q is mounted at %q and at %q", m.Name, other, target)
+			if other, ok := placed[m.folder]; ok && v.Scratch {
+				return r.apart("mount it at the same path everywhere: here containers share one root file system", "volume %q is mounted at %q and at %q", path.Join(m.volume, m.sub), other, m.target)
 			}
-			v.Target, v.containers = target, []string{s.Name}
-			placed[m.Name], at[target], key[target] = target, v, m.Name+"\x00"+m.SubPath
+			v.containers = []string{s.Name}
+			placed[m.folder], at[m.target] = m.target, v
 		}
 	}
 	for _, target := range slices.Sorted(maps.Keys(at)) {
@@ -68,29 +61,20 @@ func (r *reader) volumes(p *pod.Pod) error {
 	return nil
 }
 
-// target is where m mounts its volume.
-func (r *reader) target(s source, m corev1.VolumeMount) (string, error) {
-	target := path.Clean(m.MountPath)
-	if !path.IsAbs(target) || target == "/" {
-		return "", r.unsupported("give an absolute path below the root", "container %q mounts %q at %q", s.Name, m.Name, m.MountPath)
-	}
-	return target, nil
-}
-
-// merge makes one folder of two empty ones of different containers at the same
+// merge makes one folder of two empty volumes of different containers at the same
 // place, such as a /tmp of each.
-func (r *reader) merge(v *mounted, s source, m corev1.VolumeMount, placed map[string]string) (bool, error) {
-	if m.Name == v.Name || !v.Scratch {
+func (r *reader) merge(v *mounted, s source, m mount, placed map[folder]string) (bool, error) {
+	if m.volume == v.Name || !v.Scratch || m.sub != "" || v.sub != "" {
 		return false, nil
 	}
 	other, err := r.volume(s, m)
 	if err != nil || other == nil || !other.Scratch {
 		return false, err
 	}
-	if at, ok := placed[m.Name]; ok && at != v.Target {
+	if at, ok := placed[m.folder]; ok && at != v.Target {
 		return false, nil // it would be at two places
 	}
-	placed[m.Name] = v.Target
+	placed[m.folder] = v.Target
 	v.containers = append(v.containers, s.Name)
 	if v.SizeBytes > 0 {
 		v.SizeBytes = max(v.SizeBytes, other.SizeBytes)
@@ -103,20 +87,13 @@ func (r *reader) merge(v *mounted, s source, m corev1.VolumeMount, placed map[st
 }
 
 // volume reads what m mounts; nil where it is optional and not there.
-func (r *reader) volume(s source, m corev1.VolumeMount) (*mounted, error) {
-	if m.SubPathExpr != "" {
-		return nil, r.unsupported("write subPath", "volume %q is mounted by subPathExpr", m.Name)
-	}
-	sub := path.Clean("/" + m.SubPath)[1:]
-	if m.SubPath != "" && (sub != path.Clean(m.SubPath) || sub == "") {
-		return nil, r.unsupported("name a path below the volume", "volume %q: subPath %q", m.Name, m.SubPath)
-	}
-	i := slices.IndexFunc(r.pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
+func (r *reader) volume(s source, m mount) (*mounted, error) {
+	i := slices.IndexFunc(r.pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.volume })
 	if i < 0 {
-		return nil, r.unsupported("add it under spec.volumes", "container %q mounts volume %q, which the pod does not have", s.Name, m.Name)
+		return nil, r.unsupported("add it under spec.volumes", "container %q mounts volume %q, which the pod does not have", s.Name, m.volume)
 	}
 	from := r.pod.Spec.Volumes[i]
-	v := &mounted{Volume: pod.Volume{Name: m.Name}}
+	v := &mounted{Volume: pod.Volume{Name: m.volume, Target: m.target}, folder: m.folder}
 	if sc := r.pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
 		gid, err := r.id("fsGroup", sc.FSGroup)
 		if err != nil {
@@ -126,17 +103,17 @@ func (r *reader) volume(s source, m corev1.VolumeMount) (*mounted, error) {
 	}
 	if from.EmptyDir != nil {
 		if m.ReadOnly {
-			r.note("volume %s is writable for every container", m.Name)
+			r.note("volume %s is writable for every container", m.volume)
 		}
 		return v, r.scratch(v, from)
 	}
 	if err := r.files(v, from); err != nil {
 		return nil, err
 	}
-	if sub != "" {
-		v.Files = below(v.Files, sub)
+	if m.sub != "" {
+		v.Files = below(v.Files, m.sub)
 		if len(v.Files) == 0 {
-			return nil, r.unsupported("name a file or folder of the volume", "volume %q has nothing at subPath %q", m.Name, m.SubPath)
+			return nil, r.unsupported("name a file or folder of the volume", "volume %q has nothing at %s %q", m.volume, pathField(m.VolumeMount), m.SubPath+m.SubPathExpr)
 		}
 	}
 	return v, nil

@@ -88,10 +88,7 @@ func addVolume(spec *sandbox.Spec, v pod.Volume) {
 		gid = *v.GID
 	}
 	if v.Scratch {
-		folder := sandbox.Tmpfs{Target: v.Target, Mode: 0o777, SizeBytes: cmp.Or(v.SizeBytes, tmpfsBytes), User: sandbox.User{GID: gid}}
-		if v.Shared {
-			folder.Shared = v.Name
-		}
+		folder := sandbox.Tmpfs{Target: v.Target, Shared: v.Shared, Mode: 0o777, SizeBytes: cmp.Or(v.SizeBytes, tmpfsBytes), User: sandbox.User{GID: gid}}
 		spec.Tmpfs = slices.DeleteFunc(spec.Tmpfs, func(t sandbox.Tmpfs) bool { return path.Clean(t.Target) == v.Target })
 		spec.Tmpfs = append(spec.Tmpfs, folder)
 		return
