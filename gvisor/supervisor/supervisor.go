@@ -151,7 +151,9 @@ func boot(o options) (*container.Container, error) {
 		return nil, fmt.Errorf("finding bulkhead-runsc: %w", err)
 	}
 	specutils.ExePath = exe
+	// Nobody reads this process's log: what little is put together goes nowhere.
 	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})
+	log.SetLevel(log.Warning)
 
 	conf, err := runscConfig(o)
 	if err != nil {
