@@ -53,7 +53,7 @@ generate: ## write every generated file anew
 
 check: lint generate ## lint, tests, and generated files and go.mod clean: what a change has to pass
 	for module in . gvisor tools test/cluster test/agentsandbox test/alerts test/scan; do (cd $$module && $(GO) mod tidy) || exit 1; done
-	git diff --exit-code -- docs/rules.md risk/rules/catalogue.json manifest/kinds.json api deploy '*go.mod' '*go.sum'
+	git diff --exit-code -- docs/rules.md risk/rules/catalogue.go manifest/builtin_kinds.go api deploy '*go.mod' '*go.sum'
 	$(MAKE) test race
 
 demo: build ## check, explain, refuse, run behind gVisor, compare with runc, bombs behind limits; writes bulkhead-report.html

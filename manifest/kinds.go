@@ -2,8 +2,6 @@ package manifest
 
 import (
 	"bytes"
-	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,18 +17,18 @@ import (
 // built-in kinds are in kinds.yaml, a user's own in the configuration. Paths are
 // as in ParsePath, from the object; `[*]` goes through a list.
 type Kind struct {
-	Group string `yaml:"group" json:"group,omitempty"` // "" is the core group
-	Kind  string `yaml:"kind" json:"kind,omitempty"`
+	Group string `yaml:"group"` // "" is the core group
+	Kind  string `yaml:"kind"`
 	// Class is what the kind is for, whatever its pods show; none where the kind
 	// does not tell. Why says it in a sentence.
-	Class risk.Class `yaml:"class" json:"class,omitempty"`
-	Why   string     `yaml:"why" json:"why,omitempty"`
+	Class risk.Class `yaml:"class"`
+	Why   string     `yaml:"why"`
 	// Pods are the places of pods. An object may have each of them, or none.
-	Pods []Pod `yaml:"pods" json:"pods,omitempty"`
+	Pods []Pod `yaml:"pods"`
 	// Signs are fields that show more than Class.
-	Signs []Sign `yaml:"signs" json:"signs,omitempty"`
+	Signs []Sign `yaml:"signs"`
 	// References name objects of whose pods it makes more: a pool names a template.
-	References []Reference `yaml:"references" json:"references,omitempty"`
+	References []Reference `yaml:"references"`
 }
 
 // Pod is one place of a pod. Most kinds hold a whole template with `metadata`
@@ -40,68 +38,56 @@ type Kind struct {
 // and "." is At itself.
 type Pod struct {
 	// Role tells several pods of one object apart (leader, worker).
-	Role string `yaml:"role" json:"role,omitempty"`
-	At   string `yaml:"at" json:"at,omitempty"`
+	Role string `yaml:"role"`
+	At   string `yaml:"at"`
 	// Spec are the places with fields of the pod's spec. Of two that have a field
 	// the first counts; lists are joined.
-	Spec []string `yaml:"spec" json:"spec,omitempty"`
+	Spec []string `yaml:"spec"`
 	// Omit are fields there that have the name of a pod's field and another form.
-	Omit []string `yaml:"omit" json:"omit,omitempty"`
+	Omit []string `yaml:"omit"`
 	// Metadata is the place with labels and annotations, where Spec is set.
-	Metadata string `yaml:"metadata" json:"metadata,omitempty"`
+	Metadata string `yaml:"metadata"`
 	// Containers are containers that stand outside of a list `containers`.
-	Containers []Container `yaml:"containers" json:"containers,omitempty"`
+	Containers []Container `yaml:"containers"`
 	// Args are texts, or lists of them, that run in the first container: rules
 	// see them at the end of its args.
-	Args []string `yaml:"args" json:"args,omitempty"`
+	Args []string `yaml:"args"`
 }
 
 // Container is the place of one container, or of something that becomes one.
 type Container struct {
-	At   string `yaml:"at" json:"at,omitempty"`
-	Name string `yaml:"name" json:"name,omitempty"` // where the place has none
+	At   string `yaml:"at"`
+	Name string `yaml:"name"` // where the place has none
 	// Rename gives fields that are called otherwise their names in a container.
-	Rename map[string]string `yaml:"rename" json:"rename,omitempty"`
+	Rename map[string]string `yaml:"rename"`
 	// Args are fields of the kind that end up on the command line, by their path,
 	// with what goes before the value: {storageUri: --model-uri=}.
-	Args map[string]string `yaml:"args" json:"args,omitempty"`
+	Args map[string]string `yaml:"args"`
 }
 
 // Sign is a field of the object that shows a class where it is set, and not
 // false or empty.
 type Sign struct {
-	At    string     `yaml:"at" json:"at,omitempty"`
-	Class risk.Class `yaml:"class" json:"class,omitempty"`
-	Why   string     `yaml:"why" json:"why,omitempty"`
+	At    string     `yaml:"at"`
+	Class risk.Class `yaml:"class"`
+	Why   string     `yaml:"why"`
 }
 
 // Reference names another object, by the path of its name.
 type Reference struct {
-	Group   string `yaml:"group" json:"group,omitempty"` // "" is the group of the kind that refers
-	Kind    string `yaml:"kind" json:"kind,omitempty"`
-	Name    string `yaml:"name" json:"name,omitempty"`
-	Cluster bool   `yaml:"cluster" json:"cluster,omitempty"` // it is in no namespace
+	Group   string `yaml:"group"` // "" is the group of the kind that refers
+	Kind    string `yaml:"kind"`
+	Name    string `yaml:"name"`
+	Cluster bool   `yaml:"cluster"` // it is in no namespace
 }
 
 //go:generate go test -run TestGenerated -update .
-//go:embed kinds.json
-var generatedKinds []byte
-
-// builtinKinds are those of kinds.yaml, in their order. They are read from a
-// generated form, because every start of a verb that decides reads them.
-func builtinKinds() ([]Kind, error) {
-	var kinds []Kind
-	if err := json.Unmarshal(generatedKinds, &kinds); err != nil {
-		return nil, fmt.Errorf("reading the built-in kinds: %w", err)
-	}
-	return kinds, nil
-}
 
 // ParseKinds reads kinds in the form of kinds.yaml. Fields that are not known
 // and paths that cannot be read are errors.
 func ParseKinds(text []byte) ([]Kind, error) {
 	var file struct {
-		Kinds []Kind `yaml:"kinds" json:"kinds,omitempty"`
+		Kinds []Kind `yaml:"kinds"`
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
@@ -137,10 +123,7 @@ type Scheme struct {
 // NewScheme returns a scheme of the built-in kinds and a user's own. Of two with
 // the same group and kind the later wins, and a user's own over the built-in.
 func NewScheme(own ...Kind) (*Scheme, error) {
-	kinds, err := builtinKinds()
-	if err != nil {
-		return nil, err
-	}
+	kinds := builtinKinds() // generated from kinds.yaml
 	s := &Scheme{kinds: make(map[[2]string]*kind, len(kinds)+len(own)), types: newTypeChecker()}
 	for _, k := range append(kinds, own...) {
 		compiled, err := compile(k)

@@ -44,10 +44,7 @@ func readPolicy(t *testing.T, name, over string) *v1alpha1.IsolationPolicy {
 
 func render(t *testing.T, policies ...*v1alpha1.IsolationPolicy) []byte {
 	t.Helper()
-	c, err := rules.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := rules.Builtin()
 	objects, err := policy.Render(policy.Input{Policies: policies, Rules: c})
 	if err != nil {
 		t.Fatal(err)
@@ -86,10 +83,7 @@ func TestTheOrderOfPoliciesDoesNotMatter(t *testing.T) {
 }
 
 func TestPoliciesThatContradict(t *testing.T) {
-	c, err := rules.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := rules.Builtin()
 	a := readPolicy(t, "a", "")
 	for name, others := range map[string][]*v1alpha1.IsolationPolicy{
 		"two of one name":          {a, readPolicy(t, "a", "mode: Warn")},

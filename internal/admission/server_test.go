@@ -28,10 +28,7 @@ func server(t *testing.T, mode v1alpha1.Mode) *admission.Server {
 		t.Fatal(errs.ToAggregate())
 	}
 	p.Spec.Mode = mode
-	catalogue, err := rules.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	catalogue := rules.Builtin()
 	objects, err := policy.Render(policy.Input{Policies: []*v1alpha1.IsolationPolicy{p}, Rules: catalogue})
 	if err != nil {
 		t.Fatal(err)

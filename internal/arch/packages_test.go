@@ -132,6 +132,7 @@ func allowed() map[string][]string {
 		// Leaves.
 		"./internal/fault":     {},
 		"./internal/metadata":  {},
+		"./internal/gosource":  {},
 		"./internal/printable": {},
 		"./internal/version":   {},
 		"./internal/variables": {},

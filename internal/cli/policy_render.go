@@ -89,7 +89,7 @@ func (f renderFlags) run(ctx context.Context, s console.Streams) error {
 // has to be named: what is enforced must not depend on the current folder.
 func policyRules(configPath string) (*rules.Catalogue, error) {
 	if configPath == "" {
-		return rules.Builtin()
+		return rules.Builtin(), nil
 	}
 	return rulesInForce(configPath)
 }

@@ -40,10 +40,7 @@ Exit code: 0, or 2 where no rule has a name that was given.`,
 
 // completeRules offers the ids of the rules to the shell.
 func completeRules(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	catalogue, err := rules.Builtin()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
+	catalogue := rules.Builtin()
 	ids := make([]cobra.Completion, len(catalogue.Rules))
 	for i, r := range catalogue.Rules {
 		ids[i] = cobra.CompletionWithDesc(r.ID, r.Title)
@@ -86,10 +83,7 @@ func listRules(s console.Streams, output, configPath string, ids []string) error
 
 // rulesInForce is the catalogue as the configuration of the current folder has it.
 func rulesInForce(configPath string) (*rules.Catalogue, error) {
-	builtin, err := rules.Builtin()
-	if err != nil {
-		return nil, err
-	}
+	builtin := rules.Builtin()
 	cfg, err := loadConfig(configPath, nil)
 	if err != nil {
 		return nil, err

@@ -41,10 +41,7 @@ func testRules(s console.Streams, configPath string, paths []string) error {
 	if err != nil {
 		return err
 	}
-	builtin, err := rules.Builtin()
-	if err != nil {
-		return err
-	}
+	builtin := rules.Builtin()
 	all, err := builtin.With(own)
 	if err != nil {
 		return console.UsageError(err, "an own rule needs an id of its own; `bulkhead rules` lists those that are taken")

@@ -41,11 +41,7 @@ func (d *Decider) RowsOnly() *Decider {
 // New returns a decider with the built-in rules and kinds, and those of the
 // configuration. now is the moment by which waivers are judged.
 func New(cfg config.Config, now time.Time) (*Decider, error) {
-	catalogue, err := rules.Builtin()
-	if err != nil {
-		return nil, fmt.Errorf("loading the rules: %w", err)
-	}
-	return NewWith(catalogue, cfg, now)
+	return NewWith(rules.Builtin(), cfg, now)
 }
 
 // NewWith returns a decider with another catalogue in the place of the built-in.

@@ -143,10 +143,7 @@ func renderFiles(t *testing.T, dir string, files []string) []policy.Object {
 			in.Policies = append(in.Policies, p)
 		}
 	}
-	var err error
-	if in.Rules, err = rules.Builtin(); err != nil {
-		t.Fatal(err)
-	}
+	in.Rules = rules.Builtin()
 	objects, err := policy.Render(in)
 	if err != nil {
 		t.Fatal(err)
