@@ -134,8 +134,11 @@ func (p *process) openTerminal(req *agentapi.PTY) (files [3]*os.File, outputs []
 }
 
 // endFirst has the kernel end a command for memory before it ends the agent,
-// and with it the sandbox.
-func endFirst(pid int) {
+// and with it the sandbox. gVisor ends no process for memory.
+func (s *Server) endFirst(pid int) {
+	if strings.Contains(s.identity.Kernel, "-gvisor ") {
+		return
+	}
 	fd, err := syscall.Open(fmt.Sprintf("/proc/%d/oom_score_adj", pid), syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return // it ended, or the sandbox's kernel has no such thing
@@ -156,7 +159,7 @@ func dup(f *os.File) (*os.File, error) {
 // follow turns output and end into events. The end comes after all output.
 func (s *Server) follow(p *process, ended <-chan syscall.WaitStatus, outputs []output) {
 	defer close(p.events)
-	endFirst(p.pid)
+	s.endFirst(p.pid)
 	var readers sync.WaitGroup
 	for _, o := range outputs {
 		readers.Go(func() { p.pump(o) })
