@@ -62,7 +62,7 @@ func NewServer(env []string) *Server {
 
 // Serve answers on stream until the host closes it.
 func (s *Server) Serve(stream io.ReadWriteCloser) error {
-	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+	if null := openNull(); null != nil {
 		s.null = null
 		defer null.Close()
 	}
@@ -250,9 +250,7 @@ func (s *Server) remove(p *process) {
 // decides what that means.
 func readIdentity() agentapi.Identity {
 	id := agentapi.Identity{Version: version.String()}
-	if b, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
-		id.BootID = strings.TrimSpace(string(b))
-	}
+	id.BootID = readLine("/proc/sys/kernel/random/boot_id")
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		id.Kernel = unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Version[:])

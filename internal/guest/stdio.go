@@ -14,7 +14,7 @@ type stdio struct {
 // /dev/null in their place so that nothing else can write to it by accident.
 func Stdio() *stdio {
 	s := &stdio{in: os.Stdin, out: os.Stdout}
-	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+	if null := openNull(); null != nil {
 		os.Stdin, os.Stdout = null, null
 	}
 	return s
