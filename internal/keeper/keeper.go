@@ -10,9 +10,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -26,8 +28,12 @@ import (
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
-// maxConns is how many connections of commands a keeper serves at a time.
-const maxConns = 256
+const (
+	// maxConns is how many connections of commands a keeper serves at a time.
+	maxConns = 256
+	// maxAnswer bounds what a keeper's answer makes its user's commands read.
+	maxAnswer = 16 << 20
+)
 
 // Request is a named sandbox that is to be kept. It crosses a process boundary
 // as JSON; the environment in it may hold secrets, and is written nowhere.
@@ -47,6 +53,10 @@ type Request struct {
 	Dir  string   `json:"dir,omitempty"`
 	// Pod is what runs in place of Args; nil: Args. Args are its main container's.
 	Pod *pod.Pod `json:"pod,omitempty"`
+	// Containers are what those of a pod are made from that are apart, by name, and
+	// Room what the sandbox has to know of them; nil: they share the sandbox's.
+	Containers map[string]sandbox.Spec `json:"containers,omitempty"`
+	Room       *sandbox.Pod            `json:"room,omitempty"`
 	// Timeout bounds the sandbox's life, or that of its command.
 	Timeout time.Duration `json:"timeout,omitempty"`
 }
@@ -59,11 +69,7 @@ var errKilled = errors.New("killed")
 // it fails, nobody waits for the sandbox and it is destroyed. An error after that
 // stands in the sandbox's state.
 func (s *Store) Keep(ctx context.Context, engine sandbox.Engine, req Request, ready func(error) error) error {
-	state := State{
-		Name: req.Name, ID: req.Spec.ID, Engine: engine.Name(), Boundary: engine.Boundary(),
-		Command: req.Args, Dir: req.Dir, Created: time.Now().UTC(),
-	}
-	entry, err := s.create(state)
+	entry, err := s.create(newState(engine, req))
 	if err != nil {
 		return errors.Join(err, ready(err))
 	}
@@ -78,36 +84,56 @@ func (s *Store) Keep(ctx context.Context, engine sandbox.Engine, req Request, re
 	}
 	code, err := k.keep(ctx, req)
 	err = errors.Join(err, k.close(ctx))
+	return k.ended(code, err)
+}
+
+// ended writes down how the sandbox ended.
+func (k *keeper) ended(code int, err error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	now := time.Now().UTC()
-	state.Ended, state.ExitCode = &now, code
+	k.state.Ended, k.state.ExitCode = &now, code
 	if err != nil {
-		state.Error, state.ExitCode = err.Error(), fault.Code(err, fault.Internal)
+		k.state.Error, k.state.ExitCode = err.Error(), fault.Code(err, fault.Internal)
 		fmt.Fprintln(k.log.stream(Notice), err)
 	}
-	return writeState(entry.dir, state)
+	return writeState(k.dir, k.state)
 }
 
 // keeper is a sandbox that is kept.
 type keeper struct {
+	dir    string
+	req    Request
 	box    *runner.Box
 	log    *log
 	guest  net.Listener
 	own    *http.Server
 	cancel context.CancelCauseFunc
 	served sync.WaitGroup
+	slots  chan struct{} // one for each connection that is served
+	held   []*os.File    // root file systems of containers that are still to start
 
 	mu      sync.Mutex
+	state   State
 	command *agent.Process // nil: it does not run (yet)
 	signals chan os.Signal // of a pod; nil: there is none
 }
 
 // start boots the sandbox and opens its sockets.
 func start(ctx context.Context, engine sandbox.Engine, req Request, dir string) (k *keeper, err error) {
-	k = &keeper{cancel: func(error) {}}
+	k = &keeper{dir: dir, req: req, state: newState(engine, req), cancel: func(error) {}, slots: make(chan struct{}, maxConns)}
 	if k.log, err = openLog(dir); err != nil {
 		return nil, err
 	}
-	place := runner.Place{Engine: engine, Spec: req.Spec, Minimum: req.Minimum}
+	defer func() {
+		if err != nil {
+			k.release()
+		}
+	}()
+	if err := k.hold(); err != nil {
+		return nil, err
+	}
+	place := runner.Place{Engine: engine, Spec: req.Spec, Pod: req.Room, Minimum: req.Minimum}
 	if len(req.Allow) > 0 {
 		rules, err := egress.ParseRules(req.Allow)
 		if err != nil {
@@ -129,7 +155,7 @@ func start(ctx context.Context, engine sandbox.Engine, req Request, dir string) 
 	}
 	k.own = &http.Server{Handler: k.handler(), ReadHeaderTimeout: 5 * time.Second}
 	k.served.Go(func() { _ = k.own.Serve(own) })
-	k.served.Go(k.serveGuest)
+	k.served.Go(func() { k.lend(k.guest, k.box.Client) })
 	return k, nil
 }
 
@@ -145,19 +171,18 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// serveGuest lends the stream: one of its own for each connection, so that
+// lend lends a guest agent's stream: one of its own for each connection, so that
 // whoever does not read holds up only itself.
-func (k *keeper) serveGuest() {
-	slots := make(chan struct{}, maxConns)
+func (k *keeper) lend(l net.Listener, client *agent.Client) {
 	for {
-		slots <- struct{}{}
-		conn, err := k.guest.Accept()
+		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
+		k.slots <- struct{}{}
 		go func() {
-			defer func() { <-slots }()
-			k.box.Client.Relay(conn)
+			defer func() { <-k.slots }()
+			client.Relay(conn)
 		}()
 	}
 }
@@ -223,12 +248,14 @@ func (k *keeper) close(ctx context.Context) error {
 	}
 	err := k.box.Close(ctx)
 	k.served.Wait()
+	k.release()
 	return err
 }
 
 // handler is what a keeper does for its user's commands.
 func (k *keeper) handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /containers/{name}", k.tellEnvironment)
 	mux.HandleFunc("POST /signal/{number}", func(w http.ResponseWriter, r *http.Request) {
 		number, err := strconv.Atoi(r.PathValue("number"))
 		k.mu.Lock()
@@ -254,6 +281,14 @@ func (k *keeper) handler() http.Handler {
 // Signal sends a Linux signal number to the sandbox's own command. SIGKILL, and
 // any signal to a sandbox without a command, ends the sandbox.
 func (s *Store) Signal(ctx context.Context, e Entry, number int) error {
+	if _, err := e.ask(ctx, http.MethodPost, "signal", strconv.Itoa(number)); err != nil {
+		return fmt.Errorf("signalling sandbox %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// ask has the keeper of a sandbox do something, and returns its answer.
+func (e Entry) ask(ctx context.Context, method string, path ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{
@@ -263,32 +298,20 @@ func (s *Store) Signal(ctx context.Context, e Entry, number int) error {
 			return d.DialContext(ctx, "unix", filepath.Join(e.dir, ownSocket))
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://keeper/signal/"+strconv.Itoa(number), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, (&url.URL{Scheme: "http", Host: "keeper"}).JoinPath(path...).String(), http.NoBody)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("signalling sandbox %s: %w", e.Name, err)
+		return nil, err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
-		return fmt.Errorf("signalling sandbox %s: %s", e.Name, text)
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = errors.New(strings.TrimSpace(string(answer)))
 	}
-	return nil
-}
-
-// Await waits until the sandbox is not running any more.
-func (s *Store) Await(ctx context.Context, e Entry) error {
-	for status(e.dir, e.State) == Running {
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for sandbox %s to end: %w", e.Name, ctx.Err())
-		}
-	}
-	return nil
+	return answer, err
 }
 
 // answer is what a new keeper tells the process that started it.

@@ -25,6 +25,7 @@ func (k *keeper) keepPod(ctx context.Context, p *pod.Pod) (int, error) {
 	}
 	return podrun.Run(ctx, k.box.Client, podrun.Request{
 		Pod:     p,
+		Join:    k.join,
 		Signals: signals,
 		Notice:  func(message string) { fmt.Fprintln(notices, message) },
 		Output: func(c pod.Container) (stdout, stderr io.Writer) {

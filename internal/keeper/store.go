@@ -30,6 +30,9 @@ const (
 	stateFile   = "state.json"
 	guestSocket = "guest.sock"   // Relay: a stream to the guest agent for each connection
 	ownSocket   = "control.sock" // the keeper itself
+	// containerSocket is guestSocket for the container of this number, where the
+	// containers of a pod are apart. It is no longer than the others: a path is bounded.
+	containerSocket = "c%d.sock"
 )
 
 // State is what is known of a named sandbox. The keeper writes it.
@@ -41,7 +44,13 @@ type State struct {
 	// Command is the sandbox's own command; empty: it waits for others.
 	Command []string `json:"command,omitempty"`
 	// Dir is where commands start unless they say otherwise.
-	Dir     string    `json:"dir,omitempty"`
+	Dir string `json:"dir,omitempty"`
+	// Containers are those of the pod that the sandbox runs; nil: it runs none.
+	Containers []Container `json:"containers,omitempty"`
+	// Default is the container that is meant where none is named.
+	Default string `json:"defaultContainer,omitempty"`
+	// Apart: each container has a guest agent of its own.
+	Apart   bool      `json:"apart,omitempty"`
 	Created time.Time `json:"created"`
 	// Ended is set when the sandbox is gone and its end was in order.
 	Ended    *time.Time `json:"ended,omitempty"`
@@ -68,9 +77,6 @@ type Entry struct {
 	Status Status `json:"status"`
 	dir    string
 }
-
-// GuestSocket is the path of the socket for agent.Dial.
-func (e Entry) GuestSocket() string { return filepath.Join(e.dir, guestSocket) }
 
 // Store is the folder of a user's named sandboxes.
 type Store struct {

@@ -17,6 +17,9 @@ type Pod struct {
 	Name string `json:"name"`
 	// Containers are the init containers in their order, then the others.
 	Containers []Container `json:"containers"`
+	// Default is the container that commands in the running pod mean unless they
+	// name one.
+	Default string `json:"default"`
 	// Apart: each container has a root file system, a user and processes of its
 	// own. Own says what else; Volumes and Security are empty.
 	Apart    bool     `json:"apart,omitempty"`

@@ -127,7 +127,21 @@ func (r *reader) containers(p *pod.Pod) error {
 		}
 		p.Containers = append(p.Containers, c)
 	}
+	p.Default = r.defaultContainer(seen)
 	return nil
+}
+
+// defaultAnnotation names the container that kubectl means.
+const defaultAnnotation = "kubectl.kubernetes.io/default-container"
+
+// defaultContainer is the container that commands mean unless they name one.
+func (r *reader) defaultContainer(all map[string]bool) string {
+	first, named := r.pod.Spec.Containers[0].Name, r.pod.Annotations[defaultAnnotation]
+	if named == "" || all[named] {
+		return cmp.Or(named, first)
+	}
+	r.note("annotation %s names no container of the pod: %s is the default", defaultAnnotation, first)
+	return first
 }
 
 func (r *reader) container(s source) (pod.Container, error) {

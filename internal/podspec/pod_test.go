@@ -257,6 +257,24 @@ containers:
 	}
 }
 
+// The default container is the one that kubectl takes.
+func TestDefaultContainer(t *testing.T) {
+	for annotation, want := range map[string]string{"": "a", "b": "b", "i": "i", "gone": "a"} {
+		manifest := corev1.Pod{Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Name: "i"}}, Containers: []corev1.Container{{Name: "a"}, {Name: "b"}}}}
+		if annotation != "" {
+			manifest.Annotations = map[string]string{defaultAnnotation: annotation}
+		}
+		p, err := New(&manifest, Objects{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Contains(strings.Join(p.Notes, "\n"), "names no container of the pod: a is the default")
+		if p.Default != want || said != (annotation == "gone") {
+			t.Errorf("annotation %q: %q, want %q, said %q", annotation, p.Default, want, p.Notes)
+		}
+	}
+}
+
 // A /tmp of each container is one here, and that is said.
 func TestFoldersOfEach(t *testing.T) {
 	p, err := readPod(t, `{containers: [{name: a, volumeMounts: [{name: v, mountPath: /tmp}]}, {name: b, volumeMounts: [{name: w, mountPath: /tmp}]}], volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}, {name: w, emptyDir: {sizeLimit: 2Mi}}]}`)

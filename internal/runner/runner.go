@@ -143,7 +143,7 @@ func (b *Box) Join(ctx context.Context, spec sandbox.Spec) (*Box, error) {
 func (b *Box) start(ctx context.Context, spec sandbox.Spec, serve *egress.Proxy, boot func(context.Context, sandbox.Spec) (sandbox.Sandbox, error)) (err error) {
 	ctx, stop := context.WithTimeout(ctx, bootTimeout)
 	defer stop()
-	if b.held, err = hold(spec.Root); err != nil {
+	if b.held, err = Hold(spec.Root); err != nil {
 		return err
 	}
 	if b.egress != nil {
@@ -191,9 +191,9 @@ func (b *Box) Close(ctx context.Context) error {
 	return errors.Join(b.Sandbox.Close(ctx), release(b.held))
 }
 
-// hold locks a root file system for as long as a sandbox uses it; nil: it needs
-// no lock. The kernel ends the lock with this process.
-func hold(root sandbox.Root) (*os.File, error) {
+// Hold locks a root file system for as long as the file is open, so that nobody
+// removes it; nil: it needs no lock. The kernel ends the lock with this process.
+func Hold(root sandbox.Root) (*os.File, error) {
 	if root.Hold == "" {
 		return nil, nil
 	}

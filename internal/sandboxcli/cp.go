@@ -16,7 +16,6 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/archive"
 	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
@@ -27,7 +26,7 @@ import (
 const maxCopied = 1_000_000
 
 func newCp(s console.Streams) *cobra.Command {
-	var maxSize string
+	var maxSize, container string
 	cmd := &cobra.Command{
 		Use:   "cp [flags] SRC NAME:DST | NAME:SRC DST",
 		Short: "Copy files into or out of a named sandbox",
@@ -36,8 +35,10 @@ otherwise it is made as DST, whose folder has to be there.
 
 What comes out of a sandbox is unpacked within DST and within limits. Links that
 lead out of it and what is neither a file, a folder nor a link are left out and
-told; special permission bits are dropped.`,
-		Example:           "  bulkhead cp ./job.py dev:/tmp\n  bulkhead cp dev:/tmp/result ./result",
+told; special permission bits are dropped.
+
+In a pod (run -f --detach) the place is one container's: see "bulkhead exec".`,
+		Example:           "  bulkhead cp ./job.py dev:/tmp\n  bulkhead cp dev:/tmp/result ./result\n  bulkhead cp -c web pod:/tmp/result .",
 		ValidArgsFunction: completeNames(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
@@ -48,17 +49,18 @@ told; special permission bits are dropped.`,
 			from, to := parsePlace(args[0]), parsePlace(args[1])
 			switch {
 			case from.sandbox == "" && to.sandbox != "":
-				return copyIn(ctx, s, from.path, to)
+				return copyIn(ctx, s, container, from.path, to)
 			case from.sandbox != "" && to.sandbox == "":
 				size, err := quantity(maxSize)
 				if err != nil || size <= 0 {
 					return console.UsageError(fmt.Errorf("%q is not a size", maxSize), "write 500Mi, 10Gi or a number of bytes")
 				}
-				return copyOut(ctx, s, from, to.path, size)
+				return copyOut(ctx, s, container, from, to.path, size)
 			}
 			return console.UsageError(errors.New("one of source and destination is in a sandbox, written NAME:PATH"), "a path of this machine with a colon in it starts with / or ./")
 		},
 	}
+	containerFlag(cmd, &container, "container of a pod to copy into or out of")
 	cmd.Flags().StringVar(&maxSize, "max-size", "4Gi", "most bytes that are taken out of a sandbox")
 	return cmd
 }
@@ -74,8 +76,8 @@ func parsePlace(text string) place {
 	return place{sandbox: name, path: path}
 }
 
-func copyIn(ctx context.Context, s console.Streams, from string, to place) error {
-	e, err := running(to.sandbox)
+func copyIn(ctx context.Context, s console.Streams, container, from string, to place) error {
+	l, err := lend(ctx, s, to.sandbox, container)
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func copyIn(ctx context.Context, s console.Streams, from string, to place) error
 	if err != nil {
 		return console.UsageError(fmt.Errorf("copying %s: %w", from, err), "name a file or folder that exists")
 	}
-	client := agent.Dial(e.GuestSocket())
+	client := l.client()
 	defer client.Close()
 	read, write := io.Pipe()
 	packed := make(chan []string, 1)
@@ -101,8 +103,8 @@ func copyIn(ctx context.Context, s console.Streams, from string, to place) error
 	return err
 }
 
-func copyOut(ctx context.Context, s console.Streams, from place, to string, limit int64) error {
-	e, err := running(from.sandbox)
+func copyOut(ctx context.Context, s console.Streams, container string, from place, to string, limit int64) error {
+	l, err := lend(ctx, s, from.sandbox, container)
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func copyOut(ctx context.Context, s console.Streams, from place, to string, limi
 		}
 		to = filepath.Join(to, base)
 	}
-	client := agent.Dial(e.GuestSocket())
+	client := l.client()
 	defer client.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // before the stream is closed: it may have no end

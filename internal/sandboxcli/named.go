@@ -214,7 +214,7 @@ func kill(ctx context.Context, st *keeper.Store, e keeper.Entry, number syscall.
 	}
 	ctx, stop := context.WithTimeout(ctx, killTimeout)
 	defer stop()
-	return st.Await(ctx, e)
+	return st.AwaitEnd(ctx, e, "")
 }
 
 func parseSignal(text string) (syscall.Signal, error) {

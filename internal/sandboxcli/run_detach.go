@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,7 +20,6 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
-	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -43,16 +41,12 @@ func (f runFlags) runDetached(ctx context.Context, s console.Streams, req runner
 }
 
 // runPodDetached does the same with a pod.
-func (f runFlags) runPodDetached(ctx context.Context, s console.Streams, place runner.Place, p *pod.Pod) error {
-	keep := keeper.Request{
-		Name: cmp.Or(f.name, place.Spec.ID), Engine: place.Engine.Name(), Platform: platformOf(place.Engine), Minimum: place.Minimum, Spec: place.Spec, Allow: f.allow, Pod: p,
-	}
-	if only, err := onlyMain(p); err == nil {
-		keep.Args, keep.Dir = slices.Concat(only.Command, only.Args), only.Dir
-		// As in Kubernetes: what is executed in a container has its variables.
-		keep.Spec.Env = append(keep.Spec.Env, only.Env...)
-	}
-	return f.keepDetached(ctx, s, keep)
+func (f runFlags) runPodDetached(ctx context.Context, s console.Streams, r podRun) error {
+	place := r.req.Place
+	return f.keepDetached(ctx, s, keeper.Request{
+		Name: cmp.Or(f.name, place.Spec.ID), Engine: place.Engine.Name(), Platform: platformOf(place.Engine), Minimum: place.Minimum, Spec: place.Spec, Allow: f.allow,
+		Args: r.req.Command.Args, Pod: r.pod, Containers: r.specs, Room: place.Pod,
+	})
 }
 
 func (f runFlags) keepDetached(ctx context.Context, s console.Streams, keep keeper.Request) error {

@@ -62,7 +62,7 @@ func (f runFlags) runPod(ctx context.Context, s console.Streams, way *egress.Pro
 		return err
 	}
 	if f.detach {
-		return f.runPodDetached(ctx, s, r.req.Place, r.pod)
+		return f.runPodDetached(ctx, s, r)
 	}
 	return f.runPodHere(ctx, s, r)
 }
@@ -88,7 +88,7 @@ func (f runFlags) podRequest(ctx context.Context, s console.Streams, args []stri
 	if err != nil {
 		return r, refused(plan, err)
 	}
-	if err := f.keepsApart(engine, together); err != nil {
+	if err := keepsApart(engine, together); err != nil {
 		return r, err
 	}
 	r = podRun{pod: p, subject: plan.Subject}
@@ -104,6 +104,11 @@ func (f runFlags) podRequest(ctx context.Context, s console.Streams, args []stri
 	}
 	if r.req.Spec.Limits, err = f.limits.of(s, engine, limits); err != nil {
 		return r, err
+	}
+	for name, spec := range r.specs {
+		// Memory and CPUs are the sandbox's.
+		spec.Limits.PIDs = r.req.Spec.Limits.PIDs
+		r.specs[name] = spec
 	}
 	if only, err := onlyMain(p); err == nil {
 		r.req.Command = agent.Command{Args: slices.Concat(only.Command, only.Args), Env: only.Env, Dir: only.Dir}

@@ -57,14 +57,8 @@ func (f runFlags) oneImage(p *pod.Pod) error {
 
 // keepsApart refuses a pod whose containers have to be apart where they would
 // not be. together says why they have to be; nil: they need not.
-func (f runFlags) keepsApart(engine sandbox.Engine, together error) error {
-	_, able := engine.(sandbox.PodEngine)
-	switch {
-	case together == nil:
-		return nil
-	case f.detach:
-		return fault.WithHint(together, fault.Hint(together)+"; or leave out --detach: a pod that is kept has one root file system, and `bulkhead run -f` behind gvisor keeps the containers apart")
-	case !able:
+func keepsApart(engine sandbox.Engine, together error) error {
+	if _, able := engine.(sandbox.PodEngine); together != nil && !able {
 		return fault.WithHint(together, fault.Hint(together)+"; or --engine gvisor, which keeps the containers apart")
 	}
 	return nil
@@ -143,10 +137,7 @@ func (r podRun) join(box *runner.Box) func(context.Context, pod.Container) (*age
 		return nil
 	}
 	return func(ctx context.Context, c pod.Container) (*agent.Client, func() error, error) {
-		spec := r.specs[c.Name]
-		// Memory and CPUs are the sandbox's.
-		spec.Limits.PIDs = r.req.Spec.Limits.PIDs
-		joined, err := box.Join(ctx, spec)
+		joined, err := box.Join(ctx, r.specs[c.Name])
 		if err != nil {
 			return nil, nil, err
 		}
