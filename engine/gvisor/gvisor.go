@@ -180,14 +180,15 @@ func (e *Engine) boot(ctx context.Context, own *folder.Folder, spec sandbox.Spec
 	if needsCgroup(spec.Limits) {
 		r.CgroupsPath, r.SwapLimited = cgroup.Path(spec.ID), cgroup.SwapLimited()
 	}
-	if err := oci.WriteBundle(own.Dir, spec, r); err != nil {
-		return nil, err
-	}
 	s, err := startSupervisor(e.command(own.Dir, spec, pod.Containers), spec.ID, own, e.clean)
 	if err != nil {
 		return nil, err
 	}
-	err = s.awaitStart(ctx)
+	// It takes longer to start than the bundle does to be written.
+	if err = oci.WriteBundle(own.Dir, spec, r); err == nil {
+		s.begin()
+		err = s.awaitStart(ctx)
+	}
 	go s.watch()
 	if err != nil {
 		return nil, errors.Join(err, s.abandon(), s.Close(context.WithoutCancel(ctx)))

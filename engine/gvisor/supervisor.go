@@ -98,6 +98,10 @@ func startSupervisor(cmd *exec.Cmd, id string, own *folder.Folder, clean func(di
 	return s, nil
 }
 
+// begin says that the bundle is complete. A supervisor that is gone says so
+// itself.
+func (s *running) begin() { _, _ = s.lifeline.Write([]byte{0}) }
+
 func (s *running) readEvents(from *os.File) {
 	defer from.Close()
 	defer close(s.events)

@@ -57,8 +57,15 @@ func Main(args []string) int {
 	}
 	events.send(wire.Event{Kind: wire.Hello, Version: version.String(), Runtime: runscversion.Version()})
 	failed := wire.Failed
-	ended := end(os.NewFile(wire.LifelineFD, "lifeline"))
-	c, err := boot(opts)
+	begun, ended := follow(os.NewFile(wire.LifelineFD, "lifeline"))
+	c, err := boot(opts, func() error {
+		select {
+		case <-begun:
+			return nil
+		case <-ended:
+			return errors.New("there is no bundle")
+		}
+	})
 	if err == nil {
 		failed = wire.Left
 		err = live(opts, c, ended, events)
@@ -130,20 +137,28 @@ func runscConfig(o options) (*config.Config, error) {
 	return config.NewFromFlags(fs)
 }
 
-// end returns a channel that is closed when the sandbox has to end: its
-// lifeline was cut, or a signal reached this process by another way.
-func end(lifeline io.Reader) <-chan struct{} {
-	ended := make(chan struct{})
-	stop := sync.OnceFunc(func() { close(ended) })
+// follow returns a channel that is closed when the bundle is complete, and one
+// that is closed when the sandbox has to end: its lifeline was cut, or a signal
+// reached this process by another way.
+func follow(lifeline io.Reader) (begun, ended <-chan struct{}) {
+	begin, end := make(chan struct{}), make(chan struct{})
+	stop := sync.OnceFunc(func() { close(end) })
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	go func() { <-signals; stop() }()
-	go func() { _, _ = io.Copy(io.Discard, lifeline); stop() }()
-	return ended
+	go func() {
+		if _, err := io.ReadFull(lifeline, make([]byte, 1)); err == nil {
+			close(begin)
+		}
+		_, _ = io.Copy(io.Discard, lifeline)
+		stop()
+	}()
+	return begin, end
 }
 
-// boot creates the sandbox and starts the guest agent in it.
-func boot(o options) (*container.Container, error) {
+// boot creates the sandbox and starts the guest agent in it. bundle waits until
+// there is one.
+func boot(o options, bundle func() error) (*container.Container, error) {
 	// gVisor re-executes "itself": without a fixed path that is this process
 	// with its own arguments.
 	exe, err := os.Executable()
@@ -157,6 +172,9 @@ func boot(o options) (*container.Container, error) {
 
 	conf, err := runscConfig(o)
 	if err != nil {
+		return nil, err
+	}
+	if err := bundle(); err != nil {
 		return nil, err
 	}
 	spec, err := specutils.ReadSpec(o.bundle, conf)

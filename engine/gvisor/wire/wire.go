@@ -8,7 +8,8 @@
 //
 // with the guest agent's byte stream on descriptors 0 and 1, which go to the
 // container's init process as they are, so that no byte of the guest passes
-// through the supervisor. Descriptor 3 is the lifeline: when the engine closes
+// through the supervisor. Descriptor 3 is the lifeline: one byte on it says that
+// the bundle is complete, for which the supervisor waits; when the engine closes
 // it (or dies), the supervisor destroys the sandbox. On descriptor 4 the
 // supervisor writes one JSON Event a line. LockFD is the lock of the sandbox's
 // folder: as long as the supervisor lives, nobody else cleans up.
