@@ -4,6 +4,7 @@ package cli
 
 import (
 	"crypto/rand"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +55,7 @@ spec:
     command: [sh, -c, "trap 'cat /shared/stopping; exit 0' TERM; echo up; while :; do sleep 0.05; done"]
     lifecycle: {preStop: {exec: {command: [sh, -c, "until grep -q . /shared/stopping; do sleep 0.02; done"]}}}
     volumeMounts: [{name: data, mountPath: /shared}]
+  - {name: three, image: "oci:second", command: [sleep, "600"]}
   volumes: [{name: data, emptyDir: {}}]
 `
 
@@ -68,17 +70,23 @@ func TestPodKept(t *testing.T) {
 			out, said string
 			code      int
 		}{
-			{[]string{"exec", name, "sh", "-c", "cat /which; id -u; echo $TOKEN; pwd; cat init"}, "first\n1001\ns3cret\n/data\nbegun\n", "container one of before (init), helper (sidecar), one, two", 0},
+			{[]string{"exec", name, "sh", "-c", "cat /which; id -u; echo $TOKEN; pwd; cat init"}, "first\n1001\ns3cret\n/data\nbegun\n", "container one of before (init), helper (sidecar), one, two, three", 0},
 			{[]string{"exec", "-c", "two", "-w", "/shared", "-e", "A=b", name, "sh", "-c", "cat /which; id -u; echo $TOKEN$A; pwd; cat init; ls /data"}, "second\n1002\nb\n/shared\nbegun\n", "No such file", 1},
 			{[]string{"exec", "--container", "two", name, "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | grep -c -e 'exit [5]' -e s3cre[t]"}, "0\n", "", 1},
 			{[]string{"exec", "-c", "helper", name, "sh", "-c", "cat /which; exit 7"}, "second\n", "", 7},
 			{[]string{"exec", "-c", "before", name, "true"}, "", "container before of sandbox " + name + " is not running: it ended", 125},
-			{[]string{"exec", "-c", "three", name, "true"}, "", "next: it has before (init), helper (sidecar), one, two", 125},
+			{[]string{"exec", "-c", "nobody", name, "true"}, "", "next: it has before (init), helper (sidecar), one, two, three", 125},
 			{[]string{"cp", "-c", "two", "pod.yaml", name + ":/tmp/copied"}, "", "", 0},
 			{[]string{"exec", "-c", "two", name, "grep", "name: kept", "/tmp/copied"}, "metadata: {name: kept}\n", "", 0},
 			{[]string{"exec", "-c", "one", name, "ls", "/tmp"}, "", "", 0},
 			{[]string{"cp", "--container=two", name + ":/tmp/copied", "back"}, "", "", 0},
-			{[]string{"cp", "-c", "three", "pod.yaml", name + ":/tmp"}, "", "next: it has before (init)", 2},
+			{[]string{"cp", "-c", "nobody", "pod.yaml", name + ":/tmp"}, "", "next: it has before (init)", 2},
+			{[]string{"logs", "-c", "one", name}, "up\n", "container before: the root file system is read-only", 0},
+			{[]string{"logs", "-c", "nobody", name}, "", "next: it has before (init)", 2},
+			{[]string{"logs", "--all-containers=false", name}, "up\n", "", 0},
+			{[]string{"logs", "-c", "one", "--all-containers", name}, "", "[all-containers container]", 2},
+			{[]string{"kill", "-c", "before", name}, "", "signalling container before of sandbox " + name + ": its command does not run", 2},
+			{[]string{"kill", "-c", "nobody", name}, "", "next: it has before (init)", 2},
 		} {
 			out, said, code := i.run(t, tt.args...)
 			if code != tt.code || out != tt.out || !strings.Contains(said, tt.said) {
@@ -93,9 +101,13 @@ func TestPodKept(t *testing.T) {
 		for _, c := range e.Containers {
 			status = append(status, c.Name+" "+string(c.Status))
 		}
-		if got := strings.Join(status, ", "); got != "before ended, helper running, one running, two running" {
+		if got := strings.Join(status, ", "); got != "before ended, helper running, one running, two running, three running" {
 			t.Errorf("ps: %s", got)
 		}
+		if got := i.must(t, "ps"); !strings.Contains(got, "pod of before (init), helper (sidecar)") {
+			t.Errorf("ps: %s", got)
+		}
+		killContainer(t, i, name)
 		// It ends in order: hooks, the containers, the sidecar.
 		i.must(t, "kill", "-s", "TERM", name)
 		i.awaitEnd(t, name)
@@ -107,6 +119,34 @@ func TestPodKept(t *testing.T) {
 		}
 		assertGone(t, e.ID)
 	})
+}
+
+// killContainer: a container ends with its command, and commands of others with
+// it. The other containers go on.
+func killContainer(t *testing.T, i installed, name string) {
+	t.Helper()
+	cmd := i.command("exec", "-c", "three", name, "sh", "-c", "echo up; exec sleep 600")
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := make([]byte, 3)
+	if _, err := io.ReadFull(out, up); err != nil {
+		t.Fatal(err)
+	}
+	i.must(t, "kill", "-c", "three", name)
+	if code := exitCode(t, cmd.Wait()); code != 125 || !strings.Contains(said.String(), "container three of sandbox "+name+" ended") {
+		t.Errorf("exec in a container that ends: code %d, said %q", code, said.String())
+	}
+	if _, said, code := i.run(t, "exec", "-c", "three", name, "true"); code != 125 || !strings.Contains(said, "container three of sandbox "+name+" is not running: it ended") {
+		t.Errorf("exec in a container that ended: code %d, said %q", code, said)
+	}
+	i.must(t, "exec", "-c", "two", name, "true")
 }
 
 // TestPodKeptCrash: whenever the keeper is killed, all containers go with it.

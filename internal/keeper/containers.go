@@ -136,6 +136,24 @@ func (k *keeper) tellEnvironment(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "no such container", http.StatusNotFound)
 }
 
+// signalContainer passes a signal on to the command of a container.
+func (k *keeper) signalContainer(w http.ResponseWriter, r *http.Request) {
+	number := signalNumber(r)
+	k.mu.Lock()
+	command := k.commands[r.PathValue("name")]
+	k.mu.Unlock()
+	switch {
+	case number == 0:
+		http.Error(w, "no such signal", http.StatusBadRequest)
+	case command == nil:
+		http.Error(w, "its command does not run", http.StatusConflict)
+	default:
+		if err := command.Signal(r.Context(), number); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		}
+	}
+}
+
 // Environment returns what commands in a container start with.
 func (s *Store) Environment(ctx context.Context, e Entry, container string) (env Environment, err error) {
 	answer, err := e.ask(ctx, http.MethodGet, "containers", container)

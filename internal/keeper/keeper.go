@@ -117,11 +117,13 @@ type keeper struct {
 	state   State
 	command *agent.Process // nil: it does not run (yet)
 	signals chan os.Signal // of a pod; nil: there is none
+	// commands are those that a pod's containers run, by name; nil: none.
+	commands map[string]*agent.Process
 }
 
 // start boots the sandbox and opens its sockets.
 func start(ctx context.Context, engine sandbox.Engine, req Request, dir string) (k *keeper, err error) {
-	k = &keeper{dir: dir, req: req, state: newState(engine, req), cancel: func(error) {}, slots: make(chan struct{}, maxConns)}
+	k = &keeper{dir: dir, req: req, state: newState(engine, req), cancel: func(error) {}, commands: map[string]*agent.Process{}, slots: make(chan struct{}, maxConns)}
 	if k.log, err = openLog(dir); err != nil {
 		return nil, err
 	}
@@ -256,13 +258,14 @@ func (k *keeper) close(ctx context.Context) error {
 func (k *keeper) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containers/{name}", k.tellEnvironment)
+	mux.HandleFunc("POST /containers/{name}/signal/{number}", k.signalContainer)
 	mux.HandleFunc("POST /signal/{number}", func(w http.ResponseWriter, r *http.Request) {
-		number, err := strconv.Atoi(r.PathValue("number"))
+		number := signalNumber(r)
 		k.mu.Lock()
 		command, cancel := k.command, k.cancel
 		k.mu.Unlock()
 		switch {
-		case err != nil || number < 1 || number > 64:
+		case number == 0:
 			http.Error(w, "no such signal", http.StatusBadRequest)
 		case number == int(syscall.SIGKILL):
 			cancel(errKilled)
@@ -278,11 +281,26 @@ func (k *keeper) handler() http.Handler {
 	return mux
 }
 
-// Signal sends a Linux signal number to the sandbox's own command. SIGKILL, and
-// any signal to a sandbox without a command, ends the sandbox.
-func (s *Store) Signal(ctx context.Context, e Entry, number int) error {
-	if _, err := e.ask(ctx, http.MethodPost, "signal", strconv.Itoa(number)); err != nil {
-		return fmt.Errorf("signalling sandbox %s: %w", e.Name, err)
+// signalNumber is the number of the signal that a request is about; 0: there is no
+// such signal.
+func signalNumber(r *http.Request) int {
+	number, err := strconv.Atoi(r.PathValue("number"))
+	if err != nil || number < 1 || number > 64 {
+		return 0
+	}
+	return number
+}
+
+// Signal sends a Linux signal number to the command of a container or, without
+// its name, to the sandbox's own. SIGKILL to the sandbox, and any signal to one
+// without a command, ends it.
+func (s *Store) Signal(ctx context.Context, e Entry, container string, number int) error {
+	what, path := "sandbox "+e.Name, []string{"signal", strconv.Itoa(number)}
+	if container != "" {
+		what, path = "container "+container+" of "+what, append([]string{"containers", container}, path...)
+	}
+	if _, err := e.ask(ctx, http.MethodPost, path...); err != nil {
+		return fault.WithHint(fmt.Errorf("signalling %s: %w", what, err), "`bulkhead ps -a -o json` says how it is")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/podrun"
 )
@@ -26,6 +27,7 @@ func (k *keeper) keepPod(ctx context.Context, p *pod.Pod) (int, error) {
 	return podrun.Run(ctx, k.box.Client, podrun.Request{
 		Pod:     p,
 		Join:    k.join,
+		Running: func(c pod.Container, p *agent.Process) { k.mu.Lock(); defer k.mu.Unlock(); k.commands[c.Name] = p },
 		Signals: signals,
 		Notice:  func(message string) { fmt.Fprintln(notices, message) },
 		Output: func(c pod.Container) (stdout, stderr io.Writer) {

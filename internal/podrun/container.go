@@ -41,10 +41,14 @@ func (c *container) process() *agent.Process {
 	return c.current
 }
 
-func (c *container) set(p *agent.Process) {
+// runs notes which command a container runs; nil: none.
+func (r *run) runs(c *container, p *agent.Process) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.current = p
+	c.mu.Unlock()
+	if r.Running != nil {
+		r.Running(c.Container, p)
+	}
 }
 
 // supervise runs a container again and again, as the pod's policy says.
@@ -65,7 +69,7 @@ func (r *run) supervise(ctx context.Context, c *container) {
 	for {
 		began := time.Now()
 		code, err := r.once(ctx, c)
-		c.set(nil)
+		r.runs(c, nil)
 		c.code = code
 		if ctx.Err() == nil && !r.ending() {
 			r.setReady(c, false, "it ended")
@@ -160,7 +164,7 @@ func (r *run) once(ctx context.Context, c *container) (int, error) {
 	case err != nil:
 		return 0, err
 	}
-	c.set(e.p)
+	r.runs(c, e.p)
 	// Probes and hooks end with the command.
 	beside, stop := context.WithCancel(ctx)
 	defer stop()

@@ -29,6 +29,9 @@ type Request struct {
 	// hooks and probes run there. leave ends it. nil: all of them run in the
 	// sandbox itself.
 	Join func(context.Context, pod.Container) (client *agent.Client, leave func() error, err error)
+	// Running is called with the command of a container once it runs, and with nil
+	// once it ended; nil: nobody is told.
+	Running func(pod.Container, *agent.Process)
 	// Output is where a container's output goes.
 	Output func(pod.Container) (stdout, stderr io.Writer)
 	// Notice tells what happens. Parts of it are the guest's words: hostile.

@@ -32,8 +32,11 @@ output and error to this one's, and what Bulkhead has to say (denials, how it
 ended) to standard error. At least the last 8 MiB are kept, and at most 16.
 
 To a terminal, control characters are shown and not sent: the output is that of
-code which nobody trusts. To a file or a pipe every byte is as it was.`,
-		Example:           "  bulkhead logs dev\n  bulkhead logs -f --tail 100 dev\n  bulkhead logs --since 10m dev",
+code which nobody trusts. To a file or a pipe every byte is as it was.
+
+Of a pod of several containers each line says whose it is. -c shows one
+container's output alone, as it was.`,
+		Example:           "  bulkhead logs dev\n  bulkhead logs -f --tail 100 dev\n  bulkhead logs --since 10m dev\n  bulkhead logs -c web pod",
 		ValidArgsFunction: completeNames(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -47,6 +50,12 @@ code which nobody trusts. To a file or a pipe every byte is as it was.`,
 			if err != nil {
 				return err
 			}
+			if err := checkContainer(e, f.container); err != nil {
+				return err
+			}
+			if !f.all {
+				f.container = e.Default
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			return printLogs(ctx, s, st, e, f)
@@ -55,6 +64,9 @@ code which nobody trusts. To a file or a pipe every byte is as it was.`,
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on until the sandbox ends")
 	cmd.Flags().IntVarP(&f.tail, "tail", "n", -1, "only the last N lines (default: all that are kept)")
 	cmd.Flags().StringVar(&f.since, "since", "", "only what was written since a time (2006-01-02T15:04:05Z) or for a duration (10m)")
+	containerFlag(cmd, &f.container, "only what this container of a pod wrote")
+	cmd.Flags().BoolVar(&f.all, "all-containers", true, "what all containers of a pod wrote; with =false, the one that exec means")
+	cmd.MarkFlagsMutuallyExclusive("container", "all-containers")
 	return cmd
 }
 
@@ -63,6 +75,16 @@ type logFlags struct {
 	follow bool
 	tail   int // below 0: everything
 	since  string
+	// container is whose output is shown; empty: everyone's.
+	container string
+	all       bool
+}
+
+// shows reports whether a record is to be shown. What Bulkhead says always is.
+func (f logFlags) shows(r keeper.Record, from time.Time) bool {
+	// The only container of a pod has no name in its records.
+	whose := f.container == "" || r.Container == f.container || r.Container == ""
+	return whose && !r.Time.Before(from)
 }
 
 // from is the time that --since means.
@@ -88,7 +110,7 @@ func printLogs(ctx context.Context, s console.Streams, st *keeper.Store, e keepe
 	skip := 0 // lines
 	if f.tail >= 0 {
 		if err := st.Logs(ctx, e, false, func(r keeper.Record) error {
-			if !r.Time.Before(from) {
+			if f.shows(r, from) {
 				skip += bytes.Count(r.Data, []byte("\n"))
 			}
 			return nil
@@ -101,7 +123,7 @@ func printLogs(ctx context.Context, s console.Streams, st *keeper.Store, e keepe
 	several := severalOutputs(s)
 	defer several.flush()
 	return st.Logs(ctx, e, f.follow, func(r keeper.Record) error {
-		if r.Time.Before(from) {
+		if !f.shows(r, from) {
 			return nil
 		}
 		for ; skip > 0 && len(r.Data) > 0; skip-- {
@@ -114,7 +136,7 @@ func printLogs(ctx context.Context, s console.Streams, st *keeper.Store, e keepe
 			return nil
 		}
 		out, errOut := out, errOut
-		if r.Container != "" {
+		if r.Container != f.container {
 			out, errOut = several.of(pod.Container{Name: r.Container})
 		}
 		switch r.Stream {

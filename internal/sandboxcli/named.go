@@ -62,7 +62,8 @@ func newPs(s console.Streams) *cobra.Command {
 		Use:   "ps [flags]",
 		Short: "List the named sandboxes of this user",
 		Long: `List the sandboxes that "bulkhead run --detach" started: those that run, and
-those whose keeper crashed. With -a also those that ended and were not removed.`,
+those whose keeper crashed. With -a also those that ended and were not removed.
+As JSON, a pod also has its containers, and how each is.`,
 		Example: "  bulkhead ps\n  bulkhead ps -a -o json\n  bulkhead rm $(bulkhead ps -aq)",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -111,6 +112,8 @@ func printEntries(s console.Streams, entries []keeper.Entry, quiet bool, output 
 		command := "-"
 		if len(e.Command) > 0 {
 			command = short(printable.Lines(strings.Join(e.Command, " ")))
+		} else if len(e.Containers) > 0 {
+			command = short("pod of " + listed(e.Containers))
 		}
 		boundary := "-"
 		if e.Boundary != 0 {
@@ -178,14 +181,17 @@ func forEach(s console.Streams, names []string, do func(*keeper.Store, keeper.En
 }
 
 func newKill(s console.Streams) *cobra.Command {
-	var name string
+	var name, container string
 	cmd := &cobra.Command{
 		Use:   "kill [flags] NAME...",
 		Short: "End named sandboxes, or signal their commands",
 		Long: `End sandboxes: every process in them is gone when this returns. Another signal
 (-s) goes to the command that the sandbox was started with, which may handle it;
-a sandbox without a command ends with any.`,
-		Example:           "  bulkhead kill dev\n  bulkhead kill -s TERM dev",
+a sandbox without a command ends with any.
+
+A pod ends in order with TERM or INT. With -c the signal goes to the command of
+one container, which the pod's restartPolicy may start again.`,
+		Example:           "  bulkhead kill dev\n  bulkhead kill -s TERM dev\n  bulkhead kill -c web -s HUP pod",
 		Args:              oneOrMoreNames,
 		ValidArgsFunction: completeNames(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -194,19 +200,24 @@ a sandbox without a command ends with any.`,
 				return err
 			}
 			return forEach(s, args, func(st *keeper.Store, e keeper.Entry) error {
-				return kill(cmd.Context(), st, e, number)
+				return kill(cmd.Context(), st, e, container, number)
 			})
 		},
 	}
 	cmd.Flags().StringVarP(&name, "signal", "s", "KILL", "signal, by name or number")
+	containerFlag(cmd, &container, "container of a pod whose command is signalled")
 	return cmd
 }
 
-func kill(ctx context.Context, st *keeper.Store, e keeper.Entry, number syscall.Signal) error {
+// kill signals a sandbox, or one of its containers.
+func kill(ctx context.Context, st *keeper.Store, e keeper.Entry, container string, number syscall.Signal) error {
 	if e.Status != keeper.Running {
 		return console.UsageError(fmt.Errorf("sandbox %s is not running", e.Name), "`bulkhead ps -a` says how it ended")
 	}
-	if err := st.Signal(ctx, e, int(number)); err != nil {
+	if err := checkContainer(e, container); err != nil {
+		return err
+	}
+	if err := st.Signal(ctx, e, container, int(number)); err != nil || container != "" {
 		return err
 	}
 	if number != syscall.SIGKILL {
@@ -238,7 +249,7 @@ func newRm(s console.Streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return forEach(s, args, func(st *keeper.Store, e keeper.Entry) error {
 				if force && e.Status == keeper.Running {
-					if err := kill(cmd.Context(), st, e, syscall.SIGKILL); err != nil {
+					if err := kill(cmd.Context(), st, e, "", syscall.SIGKILL); err != nil {
 						return err
 					}
 				}
