@@ -49,13 +49,16 @@ const (
 type Engine struct {
 	config   Config
 	rootless bool
-	kvmRan   atomic.Bool // a program ran under kvm: that is not tried again
+	// parkAfter is how long after its start a supervisor parks that has nothing to do
+	// but to wait: it gives back its memory. What runs shorter does not pay for that.
+	parkAfter time.Duration
+	kvmRan    atomic.Bool // a program ran under kvm: that is not tried again
 }
 
 // New returns the engine. It does no I/O: Probe says whether it can work here.
 func New(c Config) *Engine {
 	c.Platform = cmp.Or(c.Platform, Systrap)
-	return &Engine{config: c, rootless: os.Geteuid() != 0}
+	return &Engine{config: c, rootless: os.Geteuid() != 0, parkAfter: 3 * time.Second}
 }
 
 // Name returns "gvisor".
@@ -207,6 +210,8 @@ func (e *Engine) command(dir string, spec sandbox.Spec, containers int) *exec.Cm
 	}
 	if containers > 0 {
 		args = append(args, "--containers", strconv.Itoa(containers))
+	} else {
+		args = append(args, "--park-after", e.parkAfter.String())
 	}
 	if e.config.DebugLog != "" {
 		args = append(args, "--debug-log", e.config.DebugLog)

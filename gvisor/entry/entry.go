@@ -9,4 +9,13 @@
 //     that there is nothing to do. What they end up with is the same.
 //   - The process that unmounts /proc when the sentry is set up (`umount
 //     --sync-fd=3 /proc`) does so at once.
+//   - A supervisor that is parked (see package supervisor) is this code alone: it
+//     waits, and then becomes the supervisor again.
 package entry
+
+// ran is set by the entry point.
+var ran bool //nolint:gochecknoglobals // written before there is Go
+
+// Ran reports whether this process began at the entry point, so that what it does
+// is there.
+func Ran() bool { return ran }

@@ -5,12 +5,15 @@
 // Whatever fails is left to gVisor, which then does all of it itself.
 
 #define SYS_read	0
+#define SYS_poll	7
+#define SYS_execve	59
 #define SYS_exit	60
 #define SYS_capget	125
 #define SYS_capset	126
 #define SYS_prctl	157
 #define SYS_umount2	166
 
+#define PR_SET_NAME	15
 #define PR_CAPBSET_DROP	24
 #define MNT_DETACH	2
 
@@ -19,6 +22,15 @@ DATA header<>+4(SB)/4, $0	// this thread
 GLOBL header<>(SB), NOPTR, $8
 // Effective, permitted, inheritable of capabilities 0 to 31; the same of the others.
 GLOBL sets<>(SB), NOPTR, $24
+
+DATA self<>+0(SB)/8, $"/proc/se"
+DATA self<>+8(SB)/8, $"lf/exe\x00\x00"
+GLOBL self<>(SB), RODATA|NOPTR, $16
+DATA name<>+0(SB)/8, $"bulkhead"
+DATA name<>+8(SB)/8, $"-runsc\x00\x00"
+GLOBL name<>(SB), RODATA|NOPTR, $16
+DATA resume<>+0(SB)/8, $"resume\x00\x00"
+GLOBL resume<>(SB), RODATA|NOPTR, $8
 
 TEXT bulkhead_entry(SB), NOSPLIT|NOFRAME, $0
 	MOVQ	SP, R12
@@ -30,6 +42,11 @@ TEXT bulkhead_entry(SB), NOSPLIT|NOFRAME, $0
 	XORQ	AX, DX
 	SHLQ	$8, DX	// its last byte is of the next string
 	JZ	umount
+	MOVQ	0(SI), AX
+	MOVQ	$0x000064656b726170, DX	// parked
+	XORQ	AX, DX
+	SHLQ	$8, DX
+	JZ	parked
 
 	MOVQ	8(R12), SI	// argv[0]
 	MOVQ	0(SI), AX
@@ -163,5 +180,43 @@ exit:
 	MOVQ	$SYS_exit, AX
 	SYSCALL
 
+parked:	// an execve named this process after a link: see package supervisor
+	MOVQ	$SYS_prctl, AX
+	MOVQ	$PR_SET_NAME, DI
+	LEAQ	name<>(SB), SI
+	SYSCALL
+	SUBQ	$416, SP	// three struct pollfd; three struct signalfd_siginfo from 32 on
+	MOVL	$3, 0(SP)	// wire.LifelineFD
+	MOVL	$253, 8(SP)	// supervisor.sentryFD
+	MOVL	$254, 16(SP)	// supervisor.signalFD
+	MOVL	$1, 4(SP)	// POLLIN
+	MOVL	$1, 12(SP)
+	MOVL	$1, 20(SP)
+wait:
+	MOVQ	$SYS_poll, AX
+	MOVQ	SP, DI
+	MOVQ	$3, SI
+	MOVQ	$-1, DX
+	SYSCALL
+	CMPQ	AX, $-4	// EINTR
+	JEQ	wait
+	// Whatever it is that happened, the supervisor ends the sandbox. A signal that was
+	// left pending would kill it as soon as Go starts.
+	MOVQ	$SYS_read, AX
+	MOVQ	$254, DI
+	LEAQ	32(SP), SI
+	MOVQ	$384, DX
+	SYSCALL
+	LEAQ	resume<>(SB), AX
+	MOVQ	AX, 16(R12)
+	MOVQ	0(R12), DX
+	LEAQ	16(R12)(DX*8), DX	// the environment is behind argc, argv, nil
+	LEAQ	8(R12), SI
+	LEAQ	self<>(SB), DI
+	MOVQ	$SYS_execve, AX
+	SYSCALL
+	JMP	failed
+
 start:
+	MOVB	$1, ·ran(SB)
 	JMP	_rt0_amd64_linux(SB)

@@ -13,8 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sync"
-	"syscall"
+	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/log"
@@ -43,6 +43,10 @@ type options struct {
 	debugLog string // folder of gVisor's debug logs; empty: none
 	// containers is how many containers may join the sandbox.
 	containers int
+	// parkAfter is how long after its start the supervisor of a sandbox parks; 0: never.
+	parkAfter time.Duration
+	// sentry is the process of the sandbox of a supervisor that was parked.
+	sentry int
 }
 
 // Main runs the supervisor and returns its exit code: 0 when the sandbox was
@@ -56,20 +60,27 @@ func Main(args []string) int {
 		return 2
 	}
 	events.send(wire.Event{Kind: wire.Hello, Version: version.String(), Runtime: runscversion.Version()})
+	silence()
 	failed := wire.Failed
-	begun, ended := follow(os.NewFile(wire.LifelineFD, "lifeline"))
-	c, err := boot(opts, func() error {
-		select {
-		case <-begun:
-			return nil
-		case <-ended:
-			return errors.New("there is no bundle")
-		}
-	})
+	end := newEnding()
+	c, err := boot(opts, end.bundle)
 	if err == nil {
 		failed = wire.Left
-		err = live(opts, c, ended, events)
+		err = live(opts, c, end, events)
 	}
+	return finish(opts, err, failed, events)
+}
+
+// silence ends gVisor's log, which nobody reads: what little of it is put together
+// goes nowhere.
+func silence() {
+	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})
+	log.SetLevel(log.Warning)
+}
+
+// finish removes the sandbox's folder and says the last event. err is what went
+// wrong before.
+func finish(opts options, err error, failed string, events *eventWriter) int {
 	// The engine may be gone (killed): then nobody else removes the folder.
 	own := folder.Folder{Dir: opts.bundle, Lock: os.NewFile(wire.LockFD, "lock")}
 	err = errors.Join(err, own.Remove())
@@ -93,6 +104,8 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.platform, "platform", "systrap", "gVisor platform")
 	fs.StringVar(&o.debugLog, "debug-log", "", "folder of gVisor's debug logs")
 	fs.IntVar(&o.containers, "containers", 0, "how many containers may join the sandbox")
+	fs.DurationVar(&o.parkAfter, "park-after", 0, "how long after its start the supervisor parks")
+	fs.IntVar(&o.sentry, "sentry", 0, "process of the sandbox of a supervisor that was parked")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -137,24 +150,43 @@ func runscConfig(o options) (*config.Config, error) {
 	return config.NewFromFlags(fs)
 }
 
-// follow returns a channel that is closed when the bundle is complete, and one
-// that is closed when the sandbox has to end: its lifeline was cut, or a signal
-// reached this process by another way.
-func follow(lifeline io.Reader) (begun, ended <-chan struct{}) {
-	begin, end := make(chan struct{}), make(chan struct{})
-	stop := sync.OnceFunc(func() { close(end) })
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
-	go func() { <-signals; stop() }()
+// ending is how a sandbox is told to begin and to end.
+type ending struct {
+	begun   chan struct{}  // closed when the bundle is complete
+	cut     chan struct{}  // closed when the lifeline was cut
+	signals chan os.Signal // one that reached this process by another way
+}
+
+func newEnding() *ending {
+	e := &ending{begun: make(chan struct{}), cut: make(chan struct{}), signals: make(chan os.Signal, 1)}
+	signal.Notify(e.signals, endSignals()...)
+	_ = unix.SetNonblock(wire.LifelineFD, true) // no thread is busy with it: see onThread
+	lifeline := os.NewFile(wire.LifelineFD, "lifeline")
 	go func() {
 		if _, err := io.ReadFull(lifeline, make([]byte, 1)); err == nil {
-			close(begin)
+			close(e.begun)
 		}
 		_, _ = io.Copy(io.Discard, lifeline)
-		stop()
+		close(e.cut)
 	}()
-	return begin, end
+	// What waits for signals takes its thread for good. It takes it now, and not that
+	// which starts the sandbox.
+	runtime.Gosched()
+	return e
 }
+
+// bundle waits until there is one.
+func (e *ending) bundle() error {
+	select {
+	case <-e.begun:
+		return nil
+	case <-e.cut:
+	case <-e.signals:
+	}
+	return errors.New("there is no bundle")
+}
+
+func endSignals() []os.Signal { return []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} }
 
 // boot creates the sandbox and starts the guest agent in it. bundle waits until
 // there is one.
@@ -166,10 +198,6 @@ func boot(o options, bundle func() error) (*container.Container, error) {
 		return nil, fmt.Errorf("finding bulkhead-runsc: %w", err)
 	}
 	specutils.ExePath = exe
-	// Nobody reads this process's log: what little is put together goes nowhere.
-	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})
-	log.SetLevel(log.Warning)
-
 	conf, err := runscConfig(o)
 	if err != nil {
 		return nil, err
@@ -195,7 +223,7 @@ func boot(o options, bundle func() error) (*container.Container, error) {
 }
 
 // live reports what becomes of the sandbox until it ends or has to, and destroys it.
-func live(o options, c *container.Container, end <-chan struct{}, events *eventWriter) error {
+func live(o options, c *container.Container, end *ending, events *eventWriter) error {
 	// The container holds its own copies. Only when these are gone does the
 	// engine see the end of the stream at the end of the guest agent.
 	closeStreams()
@@ -204,26 +232,24 @@ func live(o options, c *container.Container, end <-chan struct{}, events *eventW
 	if err := joined.open(); err != nil {
 		return errors.Join(err, c.Destroy())
 	}
-	// Destroy takes the group from the container, and removes it.
-	group := ""
-	if g := c.Sandbox.CgroupJSON.Cgroup; g != nil {
-		group = g.MakePath("memory")
+	ended := awaitExit(c.SandboxPid())
+	var idle <-chan time.Time
+	if parks(o, c) {
+		idle = time.After(o.parkAfter)
 	}
-	// Destroy takes the sandbox from the container too, and may be faster than
-	// the goroutine that waits for it.
-	booted := c.Sandbox
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		status, err := booted.Wait(c.ID)
-		if err != nil {
-			status = unix.WaitStatus(syscall.SIGKILL)
+	for waiting := true; waiting; {
+		select {
+		case <-idle:
+			// It returns only when this process goes on as it is.
+			waiting = park(c.SandboxPid(), end)
+		case <-ended:
+			exited(c, reap(c.SandboxPid()), events)
+			waiting = false
+		case <-end.cut:
+			waiting = false
+		case <-end.signals:
+			waiting = false
 		}
-		events.send(wire.Event{Kind: wire.Exited, Status: int(status), OOMKilled: oomKilled(group)})
-	}()
-	select {
-	case <-exited:
-	case <-end:
 	}
 	if err := c.Destroy(); err != nil {
 		return errors.Join(fmt.Errorf("destroying the sandbox: %w", err), joined.destroy())

@@ -100,10 +100,10 @@ func idleMemory(b *testing.B, root, unpacked sandbox.Root) string {
 		{"EROFS image", unpacked, agent},
 		{"EROFS image, the second container `sleep` alone", unpacked, []string{"/usr/bin/sleep", "infinity"}},
 	} {
-		idle, second := idleOnce(b, kind.root, kind.second)
-		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", kind.name, mib(idle.all), mib(idle.files), mib(second.all-idle.all), mib(second.files-idle.files))
+		idle, second := idleMany(b, kind.root, 1), secondIdle(b, kind.root, kind.second)
+		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", kind.name, mib(idle.all), mib(idle.files), mib(second.all), mib(second.files))
 	}
-	each := idleMany(b, unpacked)
+	each := idleMany(b, unpacked, many)
 	fmt.Fprintf(&out, "| EROFS image, each of %d | %s | %s | | |\n", many, mib(each.all), mib(each.files))
 	return out.String()
 }
@@ -112,21 +112,21 @@ func idleMemory(b *testing.B, root, unpacked sandbox.Root) string {
 // count as shared.
 const many = 10
 
-// idleMany returns the memory of one of many idle sandboxes of the same kind.
-func idleMany(b *testing.B, root sandbox.Root) pss {
+// idleMany returns the memory of one of n idle sandboxes of the same kind.
+func idleMany(b *testing.B, root sandbox.Root, n int) pss {
 	b.Helper()
 	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
-	for n := range many {
-		box, _ := bootGuest(b, engine, root, fmt.Sprintf("idle-%d", n))
+	for i := range n {
+		box, _ := bootGuest(b, engine, root, fmt.Sprintf("idle-%d", i))
 		defer func() { _ = box.Close(context.Background()) }()
 	}
 	all := settled(b)
-	return pss{all.all / many, all.files / many}
+	return pss{all.all / int64(n), all.files / int64(n)}
 }
 
-// idleOnce returns the memory of an idle sandbox, and of the same one with a
+// secondIdle returns what a sandbox that containers may join takes more with a
 // second, idle container that runs program: a guest agent, or one that only sleeps.
-func idleOnce(b *testing.B, root sandbox.Root, program []string) (idle, second pss) {
+func secondIdle(b *testing.B, root sandbox.Root, program []string) pss {
 	b.Helper()
 	engine := gvisor.New(gvisor.Config{Supervisor: testbin.Path(b, "bulkhead-runsc"), StateDir: b.TempDir()})
 	spec := sandbox.Spec{ID: "idle", Root: root, Agent: []string{image.AgentPath}, User: image.User()}
@@ -138,7 +138,7 @@ func idleOnce(b *testing.B, root sandbox.Root, program []string) (idle, second p
 	if err := answered(b.Context(), box); err != nil {
 		b.Fatal(err)
 	}
-	idle = settled(b)
+	idle := settled(b)
 	spec.ID, spec.Agent = "second", program
 	c, err := box.Join(b.Context(), spec)
 	if err != nil {
@@ -149,21 +149,22 @@ func idleOnce(b *testing.B, root sandbox.Root, program []string) (idle, second p
 			b.Fatal(err)
 		}
 	}
-	second = settled(b)
+	second := settled(b)
 	select {
 	case <-c.Done():
 		b.Fatalf("the second container ended: %v", c.Err())
 	default:
 	}
-	return idle, second
+	return pss{second.all - idle.all, second.files - idle.files}
 }
 
 func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
-// settled returns, after a moment, the memory of all sandboxes of this process.
+// settled returns the memory of all sandboxes of this process, once a supervisor
+// that only waits has parked.
 func settled(b *testing.B) pss {
 	b.Helper()
-	time.Sleep(2 * time.Second)
+	time.Sleep(5 * time.Second)
 	memory, err := memoryBelow(os.Getpid())
 	if err != nil {
 		b.Fatal(err)

@@ -4,7 +4,7 @@
 //
 // The engine starts
 //
-//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR --platform systrap|kvm [--cgroups] [--rootless] [--containers N]
+//	bulkhead-runsc supervise --bundle DIR --id ID --state DIR --platform systrap|kvm [--cgroups] [--rootless] [--containers N | --park-after D]
 //
 // with the guest agent's byte stream on descriptors 0 and 1, which go to the
 // container's init process as they are, so that no byte of the guest passes
@@ -13,7 +13,9 @@
 // it (or dies), the supervisor destroys the sandbox. On descriptor 4 the
 // supervisor writes one JSON Event a line. LockFD is the lock of the sandbox's
 // folder: as long as the supervisor lives, nobody else cleans up.
-// Where containers may join the sandbox, requests come on ControlFD.
+// Where containers may join the sandbox, requests come on ControlFD. Where none may,
+// the supervisor parks some time after its start: the process, its descriptors and
+// what it says stay the same.
 package wire
 
 // Verb is the first argument that turns bulkhead-runsc into the supervisor.

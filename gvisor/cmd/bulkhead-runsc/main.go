@@ -1,6 +1,7 @@
 // Command bulkhead-runsc is gVisor's runsc, unchanged, plus the supervisor that
 // drives one sandbox in process for `bulkhead run` (see package supervisor).
-// With any first argument but "supervise" it is runsc.
+// With any first argument but "supervise", and "resume" of one that was parked, it
+// is runsc.
 package main
 
 import (
@@ -16,8 +17,13 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == wire.Verb {
-		os.Exit(supervisor.Main(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case wire.Verb:
+			os.Exit(supervisor.Main(os.Args[2:]))
+		case supervisor.ResumeVerb:
+			os.Exit(supervisor.Resume(os.Args[2:]))
+		}
 	}
 	// The process that becomes a sandbox is started as runsc.
 	filters.Use()
