@@ -133,6 +133,8 @@ func runscConfig(o options) (*config.Config, error) {
 		// A group costs time and root: there is one when a limit needs it.
 		"ignore-cgroups": fmt.Sprint(!o.cgroups),
 		"rootless":       fmt.Sprint(o.rootless),
+		// What gVisor would advise about this machine's settings goes to its log.
+		"host-settings": "ignore",
 		// How the sandbox's processes know whose they are.
 		coldstart.Flag: coldstart.Value,
 	}
@@ -212,6 +214,7 @@ func boot(o options, bundle func() error) (*container.Container, error) {
 	if err := specutils.FixConfig(conf, spec); err != nil {
 		return nil, fmt.Errorf("applying the bundle's annotations: %w", err)
 	}
+	go func() { _ = warm() }()
 	c, err := container.New(conf, container.Args{ID: o.id, Spec: spec, BundleDir: o.bundle, Attached: true})
 	if err != nil {
 		return nil, fmt.Errorf("creating the sandbox: %w", err)
@@ -220,6 +223,13 @@ func boot(o options, bundle func() error) (*container.Container, error) {
 		return nil, errors.Join(fmt.Errorf("starting the sandbox: %w", err), c.Destroy())
 	}
 	return c, nil
+}
+
+// warm does ahead, while this process waits for the sentry, what makes writing the
+// container's state slow: package json looks into a type when it first sees it.
+func warm() error {
+	_, err := json.Marshal(&container.Container{})
+	return err
 }
 
 // live reports what becomes of the sandbox until it ends or has to, and destroys it.
