@@ -212,13 +212,18 @@ func TestNamedPrivate(t *testing.T) {
 	}
 }
 
+// named is the folder of a named sandbox.
+func (i installed) named(name string) string {
+	if i.uid == 0 && os.Geteuid() == 0 {
+		return filepath.Join("/run/bulkhead/named", name)
+	}
+	return filepath.Join(i.home, "bulkhead", "named", name)
+}
+
 // keeperPID finds the process that holds the sandbox's lock.
 func keeperPID(t *testing.T, i installed, name string) int {
 	t.Helper()
-	dir := filepath.Join(i.home, "bulkhead", "named", name)
-	if i.uid == 0 && os.Geteuid() == 0 {
-		dir = filepath.Join("/run/bulkhead/named", name)
-	}
+	dir := i.named(name)
 	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, fd := range fds {
 		if target, err := os.Readlink(fd); err == nil && target == filepath.Join(dir, "lock") {

@@ -180,7 +180,52 @@ spec:
 			}
 			assertGone(t, e.ID)
 		}
+		// Before the sandbox is up, who asked for it is told.
+		name := "test-" + strings.ToLower(rand.Text()[:8])
+		cmd := i.command("run", "--detach", "--name", name, "--engine", "gvisor", "-f", "pod.yaml", "--image", "host")
+		var said strings.Builder
+		cmd.Stderr = &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lock := filepath.Join(i.named(name), "lock")
+		for deadline := time.Now().Add(30 * time.Second); !there(lock) && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		id := i.entry(t, name).ID
+		if err := syscall.Kill(keeperPID(t, i, name), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		code := exitCode(t, cmd.Wait())
+		i.awaitEnd(t, name)
+		// It may have been up by then.
+		if code != 0 && (code != 125 || !strings.Contains(said.String(), "ended before it was up")) {
+			t.Errorf("run --detach whose keeper is killed: code %d, said %q", code, said.String())
+		}
+		i.must(t, "gc")
+		assertGone(t, id)
 	})
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// TestPodKeptRoots: the root file system of a container that starts later stays
+// until it does.
+func TestPodKeptRoots(t *testing.T) {
+	i := install(t, 0)
+	twoImages(t, i)
+	name := keep(t, i, strings.Replace(kept, "echo begun", "until test -e /data/go; do sleep 0.02; done; echo begun", 1))
+	if out, said, code := i.run(t, "image", "gc", "--all"); code != 0 {
+		t.Errorf("image gc: code %d, output %q, said %q", code, out, said)
+	}
+	i.must(t, "exec", "-c", "before", name, "touch", "/data/go")
+	if got := i.must(t, "exec", "-c", "one", name, "cat", "/which"); got != "first\n" {
+		t.Errorf("the root file system of one: %q", got)
+	}
+	i.must(t, "rm", "-f", name)
 }
 
 // keep starts a pod that is kept.
