@@ -134,9 +134,15 @@ func TestRestart(t *testing.T) {
 	} {
 		t.Run(string(tt.policy), func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "runs")
+			var running []bool // what is told of the command, each time
 			code, out := runPod(t, &pod.Pod{Restart: tt.policy, Containers: []pod.Container{
 				sh(pod.Main, "a", fmt.Sprintf("echo run | tee -a %s; test $(wc -l < %s) = 3", file, file)),
-			}}, nil)
+			}}, func(r *Request) {
+				r.Running = func(_ pod.Container, p *agent.Process) { running = append(running, p != nil) }
+			})
+			if want := slices.Repeat([]bool{true, false}, tt.runs); !slices.Equal(running, want) {
+				t.Errorf("told that it runs %v, want %v", running, want)
+			}
 			if n := strings.Count(out.String(), "run"); n != tt.runs || code != tt.code {
 				t.Errorf("%d runs, code %d, want %d, %d", n, code, tt.runs, tt.code)
 			}
