@@ -10,7 +10,6 @@ import (
 	"sync"
 	_ "unsafe" // for go:linkname
 
-	"gvisor.dev/gvisor/pkg/log"
 	_ "gvisor.dev/gvisor/pkg/sentry/seccheck" // whose variable tracePoints is
 )
 
@@ -33,16 +32,11 @@ func Supervised(args []string) bool {
 var tracePoints sync.Once //nolint:gochecknoglobals // gVisor's own, under another name
 
 // Use prepares a process with these arguments. In a sandbox of the supervisor's,
-//   - no line of a log is put together that nobody reads. With --debug gVisor
-//     sets the level itself, later;
-//   - no trace points are registered: a list that is only read when a trace session
-//     is made, which then finds none. A configuration that asks for a session gets them.
+// no trace points are registered: a list that is only read when a trace session
+// is made, which then finds none. A configuration that asks for a session gets them.
 func Use(args []string) {
-	if !Supervised(args) {
+	if !Supervised(args) || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--pod-init-config") }) {
 		return
 	}
-	log.SetLevel(log.Warning)
-	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--pod-init-config") }) {
-		tracePoints.Do(func() {})
-	}
+	tracePoints.Do(func() {})
 }

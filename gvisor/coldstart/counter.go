@@ -1,14 +1,11 @@
 package coldstart
 
 import (
-	"os"
 	"sync"
 	_ "unsafe" // for go:linkname
 
 	"gvisor.dev/gvisor/pkg/metric"
 	_ "gvisor.dev/gvisor/pkg/sentry/kernel" // whose variables these are
-
-	"github.com/bulkhead-dev/bulkhead/engine/gvisor/wire"
 )
 
 // gVisor counts the system calls that it does not implement, by number: 2,000
@@ -25,16 +22,10 @@ var (
 	otherNumber []*metric.FieldValue
 )
 
-// The counter is made with gVisor's table of system calls, when its packages are
-// initialized: before that, as this package is initialized, it can be replaced.
-var _ = countTogether(os.Args)
-
-// countTogether has the supervisor and its processes count all of those system
-// calls as one. The counter's name and description are gVisor's.
-func countTogether(args []string) bool {
-	if !Supervised(args) && (len(args) < 2 || args[1] != wire.Verb) {
-		return false
-	}
+// countTogether has all of those system calls counted as one. The counter's name
+// and description are gVisor's. gVisor makes its own with its table of system
+// calls, when its packages are initialized, and before that it can be replaced.
+func countTogether() {
 	counterMade.Do(func() {
 		counter = metric.MustCreateNewUint64Metric("/unimplemented_syscalls", metric.Uint64Metadata{
 			Cumulative:  true,
@@ -43,5 +34,4 @@ func countTogether(args []string) bool {
 			Fields:      []metric.Field{metric.NewField("sysno", otherNumber...)},
 		})
 	})
-	return true
 }

@@ -45,7 +45,7 @@ func (c *containers) open() error {
 // serve answers requests until the engine closes its end or breaks the
 // protocol.
 func (c *containers) serve(control *net.UnixConn) {
-	defer control.Close()
+	defer func() { _ = control.Close() }()
 	for {
 		r, files, err := receive(control)
 		if err != nil {

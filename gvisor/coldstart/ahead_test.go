@@ -6,6 +6,7 @@ import (
 	"testing"
 	_ "unsafe" // for go:linkname
 
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/metric"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	_ "gvisor.dev/gvisor/pkg/sentry/syscalls/linux" // the table with which the counter is made
@@ -22,11 +23,11 @@ var (
 	otherNumber []*metric.FieldValue
 )
 
-// TestCounter: a process of the supervisor's has one count of all system calls that
-// are not implemented, any other one for each number. It is made before main:
-// each case is a process of its own.
-func TestCounter(t *testing.T) {
-	const envCase = "COLDSTART_COUNTER"
+// TestAhead: a process of the supervisor's has one count of all system calls that
+// are not implemented, any other one for each number, and logs less. That is done
+// before main: each case is a process of its own.
+func TestAhead(t *testing.T) {
+	const envCase = "COLDSTART_AHEAD"
 	cases := map[string]struct {
 		arg      string
 		together bool
@@ -37,6 +38,9 @@ func TestCounter(t *testing.T) {
 	if name := os.Getenv(envCase); name != "" {
 		if together := len(numbers) == 0; together != cases[name].together {
 			t.Errorf("counted together: %t, with %d numbers", together, len(numbers))
+		}
+		if log.IsLogging(log.Info) == cases[name].together || !log.IsLogging(log.Warning) {
+			t.Error("the log has another level")
 		}
 		for sysno := range uintptr(5000) {
 			kernel.IncrementUnimplementedSyscallCounter(sysno)
@@ -52,7 +56,7 @@ func TestCounter(t *testing.T) {
 	}
 	for name, tt := range cases {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestCounter$", "--", tt.arg)
+			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestAhead$", "--", tt.arg)
 			cmd.Env = append(os.Environ(), envCase+"="+name)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
