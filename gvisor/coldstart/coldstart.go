@@ -5,9 +5,11 @@
 package coldstart
 
 import (
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	_ "unsafe" // for go:linkname
 
 	_ "gvisor.dev/gvisor/pkg/sentry/seccheck" // whose variable tracePoints is
@@ -19,6 +21,9 @@ const (
 	Flag  = "debug-command"
 	Value = "!supervise"
 )
+
+// Settled is how long after its start a sandbox that goes on gives back memory.
+const Settled = 3 * time.Second
 
 // Supervised reports whether the command line is of a process that gVisor
 // started for the supervisor: its sentry or gofer.
@@ -32,11 +37,16 @@ func Supervised(args []string) bool {
 var tracePoints sync.Once //nolint:gochecknoglobals // gVisor's own, under another name
 
 // Use prepares a process with these arguments. In a sandbox of the supervisor's,
-// no trace points are registered: a list that is only read when a trace session
-// is made, which then finds none. A configuration that asks for a session gets them.
-func Use(args []string) {
-	if !Supervised(args) || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--pod-init-config") }) {
+//   - no trace points are registered: a list that is only read when a trace session
+//     is made, which then finds none. A configuration that asks for a session gets them;
+//   - what the start left in the heap is given back to the system after a while, once.
+//     Collected earlier it would cost time: new pages cost more than old ones.
+func Use(args []string, after time.Duration) {
+	if !Supervised(args) {
 		return
 	}
-	tracePoints.Do(func() {})
+	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--pod-init-config") }) {
+		tracePoints.Do(func() {})
+	}
+	time.AfterFunc(after, debug.FreeOSMemory)
 }

@@ -3,7 +3,9 @@ package coldstart
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/sentry/seccheck"
 )
@@ -24,7 +26,7 @@ func TestTracePoints(t *testing.T) {
 	}
 	if name := os.Getenv(envCase); name != "" {
 		tt := cases[name]
-		Use(tt.args)
+		Use(tt.args, time.Hour)
 		seccheck.Initialize() // as gVisor's loader does
 		if got := len(seccheck.Points) > 0; got != tt.want {
 			t.Errorf("trace points: %t, want %t", got, tt.want)
@@ -39,5 +41,26 @@ func TestTracePoints(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// TestSettled: a sandbox of the supervisor's collects once what its start left, and
+// gives it back; any other process is left alone.
+func TestSettled(t *testing.T) {
+	forced := func() uint32 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.NumForcedGC
+	}
+	before := forced()
+	Use([]string{"runsc-sandbox", "--root=/r", "boot", "id"}, 0)
+	Use([]string{"runsc-sandbox", "--root=/r", "--debug-command=!supervise", "boot", "id"}, 10*time.Millisecond)
+	for deadline := time.Now().Add(10 * time.Second); forced() == before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was collected")
+		}
+	}
+	if got := forced() - before; got != 1 {
+		t.Errorf("%d collections, want 1", got)
 	}
 }

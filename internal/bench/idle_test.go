@@ -164,7 +164,7 @@ func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<
 // that only waits has parked.
 func settled(b *testing.B) pss {
 	b.Helper()
-	time.Sleep(5 * time.Second)
+	time.Sleep(6 * time.Second)
 	memory, err := memoryBelow(os.Getpid())
 	if err != nil {
 		b.Fatal(err)

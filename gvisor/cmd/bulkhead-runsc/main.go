@@ -27,6 +27,6 @@ func main() {
 	}
 	// The process that becomes a sandbox is started as runsc.
 	filters.Use()
-	coldstart.Use(os.Args)
+	coldstart.Use(os.Args, coldstart.Settled)
 	maincli.Main()
 }
