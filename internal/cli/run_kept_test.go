@@ -70,7 +70,7 @@ func TestPodKept(t *testing.T) {
 			out, said string
 			code      int
 		}{
-			{[]string{"exec", name, "sh", "-c", "cat /which; id -u; echo $TOKEN; pwd; cat init"}, "first\n1001\ns3cret\n/data\nbegun\n", "container one of before (init), helper (sidecar), one, two, three", 0},
+			{[]string{"exec", name, "sh", "-c", "cat /which; id -u; echo $TOKEN; pwd; cat init"}, "first\n1001\ns3cret\n/data\nbegun\n", "container one is taken, of before (init), helper (sidecar), one, two, three; -c names another", 0},
 			{[]string{"exec", "-c", "two", "-w", "/shared", "-e", "A=b", name, "sh", "-c", "cat /which; id -u; echo $TOKEN$A; pwd; cat init; ls /data"}, "second\n1002\nb\n/shared\nbegun\n", "No such file", 1},
 			{[]string{"exec", "--container", "two", name, "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | grep -c -e 'exit [5]' -e s3cre[t]"}, "0\n", "", 1},
 			{[]string{"exec", "-c", "helper", name, "sh", "-c", "cat /which; exit 7"}, "second\n", "", 7},

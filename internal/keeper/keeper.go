@@ -51,7 +51,7 @@ type Request struct {
 	// ends with it. Empty: the sandbox waits for others until it is killed.
 	Args []string `json:"args,omitempty"`
 	Dir  string   `json:"dir,omitempty"`
-	// Pod is what runs in place of Args; nil: Args. Args are its main container's.
+	// Pod is what runs in place of Args; nil: Args. Of its volumes nothing is needed.
 	Pod *pod.Pod `json:"pod,omitempty"`
 	// Containers are what those of a pod are made from that are apart, by name, and
 	// Room what the sandbox has to know of them; nil: they share the sandbox's.

@@ -41,7 +41,8 @@ type State struct {
 	ID       string            `json:"id"`
 	Engine   string            `json:"engine"`
 	Boundary boundary.Boundary `json:"boundary"`
-	// Command is the sandbox's own command; empty: it waits for others.
+	// Command is the sandbox's own command; empty: it waits for others, or runs a
+	// pod, in whose commands values of Secrets may be.
 	Command []string `json:"command,omitempty"`
 	// Dir is where commands start unless they say otherwise.
 	Dir string `json:"dir,omitempty"`

@@ -38,7 +38,7 @@ func lend(ctx context.Context, s console.Streams, name, container string) (lent,
 	if container == "" && len(e.Containers) > 0 {
 		l.container = e.Default
 		if len(e.Containers) > 1 {
-			fmt.Fprintf(s.Err, "bulkhead: container %s of %s\n", e.Default, listed(e.Containers))
+			fmt.Fprintf(s.Err, "bulkhead: container %s is taken, of %s; -c names another\n", e.Default, listed(e.Containers))
 		}
 	}
 	if l.container == "" {

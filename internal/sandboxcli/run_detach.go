@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/console"
 	"github.com/bulkhead-dev/bulkhead/internal/fault"
 	"github.com/bulkhead-dev/bulkhead/internal/keeper"
+	"github.com/bulkhead-dev/bulkhead/internal/pod"
 	"github.com/bulkhead-dev/bulkhead/internal/runner"
 	"github.com/bulkhead-dev/bulkhead/internal/version"
 	"github.com/bulkhead-dev/bulkhead/sandbox"
@@ -43,9 +45,14 @@ func (f runFlags) runDetached(ctx context.Context, s console.Streams, req runner
 // runPodDetached does the same with a pod.
 func (f runFlags) runPodDetached(ctx context.Context, s console.Streams, r podRun) error {
 	place := r.req.Place
+	p := *r.pod
+	p.Volumes, p.Containers = nil, slices.Clone(p.Containers)
+	for i := range p.Containers {
+		p.Containers[i].Own = pod.Own{} // the specs have it
+	}
 	return f.keepDetached(ctx, s, keeper.Request{
 		Name: cmp.Or(f.name, place.Spec.ID), Engine: place.Engine.Name(), Platform: platformOf(place.Engine), Minimum: place.Minimum, Spec: place.Spec, Allow: f.allow,
-		Args: r.req.Command.Args, Pod: r.pod, Containers: r.specs, Room: place.Pod,
+		Pod: &p, Containers: r.specs, Room: place.Pod,
 	})
 }
 
@@ -69,6 +76,10 @@ func startKeeper(ctx context.Context, binary string, req keeper.Request) error {
 	input, err := json.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("starting the keeper of the sandbox: %w", err)
+	}
+	if len(input) > maxKeepRequest {
+		return fault.WithHint(fmt.Errorf("starting the keeper of the sandbox: what it is made from has %d bytes, and at most %d can be kept", len(input), maxKeepRequest),
+			"mount large files with -v in place of ConfigMaps and Secrets, or leave out --detach")
 	}
 	answer, theirs, err := os.Pipe()
 	if err != nil {
