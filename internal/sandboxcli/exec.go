@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,8 +38,11 @@ annotation kubectl.kubernetes.io/default-container, else the first.`,
 		ValidArgsFunction: completeNames(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runErrorCode(func() error {
-				if len(args) > 1 && args[1] == "--" {
-					args = append(args[:1:1], args[2:]...)
+				if len(args) > 1 && strings.HasPrefix(args[1], "-") { // as kubectl: flags after the name
+					if err := cmd.Flags().Parse(args[1:]); err != nil {
+						return cmd.FlagErrorFunc()(cmd, err)
+					}
+					args = append(args[:1:1], cmd.Flags().Args()...)
 				}
 				if len(args) < 2 {
 					return console.UsageError(errors.New("exec needs a sandbox and a command"), "bulkhead exec NAME COMMAND; `bulkhead ps` lists sandboxes")
@@ -81,7 +86,8 @@ func execIn(ctx context.Context, s console.Streams, name, container string, inte
 	client := l.client()
 	defer client.Close()
 	code, err := runner.Exec(ctx, client, execution)
-	if errors.Is(err, agent.ErrLost) {
+	// Without a socket the guest agent is not lent any more.
+	if errors.Is(err, agent.ErrLost) || errors.Is(err, fs.ErrNotExist) {
 		return l.lost(ctx, err)
 	}
 	if err != nil {
