@@ -87,7 +87,7 @@ func allowed() map[string][]string {
 	return map[string][]string{
 		// The domain: pure.
 		"./risk":       {},
-		"./risk/rules": {"./internal/variables", "./risk"},
+		"./risk/rules": {"./internal/celwire", "./internal/variables", "./risk"},
 		"./boundary":   {"./risk"},
 		"./sandbox":    {"./boundary"},
 		// Manifests in, decisions out.
@@ -133,6 +133,7 @@ func allowed() map[string][]string {
 		"./internal/fault":     {},
 		"./internal/metadata":  {},
 		"./internal/gosource":  {},
+		"./internal/celwire":   {},
 		"./internal/printable": {},
 		"./internal/version":   {},
 		"./internal/variables": {},

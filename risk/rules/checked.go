@@ -6,13 +6,13 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"sync"
 
-	"github.com/google/cel-go/cel"
-	exprpb "google.golang.org/genproto/googleapis/api/expr/v1alpha1"
+	"github.com/google/cel-go/common/ast"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/bulkhead-dev/bulkhead/internal/celwire"
 )
 
 // checkedZip holds the built-in expressions as they come out of CEL's checker in
@@ -36,13 +36,13 @@ func checkedName(env, expr string) string {
 
 // find returns the checked form of a built-in expression; false for any other, and
 // for each where c is nil.
-func (c *checked) find(env, expr string) (*cel.Ast, bool) {
+func (c *checked) find(env, expr string) (*ast.AST, bool) {
 	f := c.entry(env, expr)
 	if f == nil {
 		return nil, false
 	}
-	ast, err := readChecked(f)
-	return ast, err == nil
+	found, err := readChecked(f)
+	return found, err == nil
 }
 
 // has says whether there is a checked form.
@@ -65,7 +65,7 @@ func (c *checked) entry(env, expr string) *zip.File {
 	return c.entries[checkedName(env, expr)]
 }
 
-func readChecked(f *zip.File) (*cel.Ast, error) {
+func readChecked(f *zip.File) (*ast.AST, error) {
 	in, err := f.Open()
 	if err != nil {
 		return nil, err
@@ -75,17 +75,13 @@ func readChecked(f *zip.File) (*cel.Ast, error) {
 	if err != nil {
 		return nil, err
 	}
-	var expr exprpb.CheckedExpr
-	if err := proto.Unmarshal(text, &expr); err != nil {
-		return nil, fmt.Errorf("reading a checked expression: %w", err)
-	}
-	return cel.CheckedExprToAst(&expr), nil
+	return celwire.Read(text)
 }
 
 // marshalChecked writes a checked expression without the positions of its
 // source, which nobody sees.
-func marshalChecked(ast *cel.Ast) ([]byte, error) {
-	expr, err := cel.AstToCheckedExpr(ast)
+func marshalChecked(checked *ast.AST) ([]byte, error) {
+	expr, err := ast.ToProto(checked)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 
@@ -90,25 +91,29 @@ func newEvaluator(c *Catalogue, known *checked) (*Evaluator, error) {
 // Each sees those before it.
 func (e *Evaluator) declare() error {
 	for _, v := range e.catalogue.Variables {
-		ast, ok := e.checked.find(ruleEnv, v.Expression)
+		found, ok := e.checked.find(ruleEnv, v.Expression)
 		if !ok {
-			var issues *cel.Issues
-			if ast, issues = e.env.Compile(v.Expression); issues.Err() != nil {
+			compiled, issues := e.env.Compile(v.Expression)
+			if issues.Err() != nil {
 				return fmt.Errorf("variable %s: %w", v.Name, issues.Err())
 			}
+			found = compiled.NativeRep()
 		}
-		e.varType.Declare(v.Name, ast.OutputType())
+		e.varType.Declare(v.Name, output(found))
 	}
 	return nil
 }
 
 func (e *Evaluator) variableProgram(v Variable) (cel.Program, error) {
-	ast, err := e.compile(ruleEnv, v.Expression)
+	checked, err := e.compile(ruleEnv, v.Expression)
 	if err != nil {
 		return nil, err
 	}
-	return e.env.Program(ast)
+	return e.env.PlanProgram(checked)
 }
+
+// output is the type of what an expression evaluates to.
+func output(checked *ast.AST) *cel.Type { return checked.GetType(checked.Expr().ID()) }
 
 // Catalogue returns the rules that the evaluator evaluates.
 func (e *Evaluator) Catalogue() *Catalogue { return e.catalogue }
@@ -203,15 +208,15 @@ func (e *Evaluator) program(env, key string, expr func() string) (cel.Program, e
 }
 
 func (e *Evaluator) boolProgram(env, expr string) (cel.Program, error) {
-	ast, err := e.compile(env, expr)
+	checked, err := e.compile(env, expr)
 	if err != nil {
 		return nil, fmt.Errorf("compiling %q: %w", expr, err)
 	}
 	// The API server accepts nothing else from a validation.
-	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
+	if t := output(checked); !t.IsExactType(cel.BoolType) {
 		return nil, fmt.Errorf("compiling %q: it is %s, not bool", expr, t)
 	}
-	prg, err := e.environment(env).Program(ast)
+	prg, err := e.environment(env).PlanProgram(checked)
 	if err != nil {
 		return nil, fmt.Errorf("compiling %q: %w", expr, err)
 	}
@@ -219,15 +224,18 @@ func (e *Evaluator) boolProgram(env, expr string) (cel.Program, error) {
 }
 
 // compile parses and checks an expression, unless that was done at build time.
-func (e *Evaluator) compile(env, expr string) (*cel.Ast, error) {
-	if ast, ok := e.checked.find(env, expr); ok {
-		return ast, nil
+func (e *Evaluator) compile(env, expr string) (*ast.AST, error) {
+	if found, ok := e.checked.find(env, expr); ok {
+		return found, nil
 	}
 	if err := e.declared(); err != nil {
 		return nil, err
 	}
-	ast, issues := e.environment(env).Compile(expr)
-	return ast, issues.Err()
+	compiled, issues := e.environment(env).Compile(expr)
+	if err := issues.Err(); err != nil {
+		return nil, err
+	}
+	return compiled.NativeRep(), nil
 }
 
 // compiled returns a pattern of the catalogue, compiled once; nil where it is none.
