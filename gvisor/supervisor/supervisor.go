@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/log"
+	sentry "gvisor.dev/gvisor/runsc/boot"
 	"gvisor.dev/gvisor/runsc/config"
 	"gvisor.dev/gvisor/runsc/container"
 	"gvisor.dev/gvisor/runsc/flag"
@@ -226,10 +227,12 @@ func boot(o options, bundle func() error) (*container.Container, error) {
 }
 
 // warm does ahead, while this process waits for the sentry, what makes writing the
-// container's state slow: package json looks into a type when it first sees it.
+// container's state and asking for its network slow: package json looks into a
+// type when it first sees it.
 func warm() error {
 	_, err := json.Marshal(&container.Container{})
-	return err
+	_, err2 := json.Marshal(&sentry.CreateLinksAndRoutesArgs{})
+	return errors.Join(err, err2)
 }
 
 // live reports what becomes of the sandbox until it ends or has to, and destroys it.
