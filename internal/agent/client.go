@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -262,8 +263,10 @@ func startError(err error) error {
 // plain replaces the stream's own errors, which name multiplexers and dummy
 // hosts, by what they mean.
 func plain(err error) error {
-	if errors.Is(err, yamux.ErrSessionShutdown) || errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrStreamClosed) {
-		return ErrLost
+	for _, lost := range []error{yamux.ErrSessionShutdown, io.EOF, yamux.ErrStreamClosed, syscall.ENOENT, syscall.ECONNREFUSED} {
+		if errors.Is(err, lost) { // the last two: nobody lends it any more, see Dial
+			return ErrLost
+		}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -278,5 +279,28 @@ func TestDeadlineStaysHere(t *testing.T) {
 	}
 	if got := <-told; got != "" {
 		t.Errorf("the guest was told of a deadline: %s ms", got)
+	}
+}
+
+// TestNotLent: without a socket there is no guest agent any more.
+func TestNotLent(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "guest.sock")
+	start := func() error {
+		c := Dial(socket)
+		defer c.Close()
+		_, err := c.Start(t.Context(), Command{Args: []string{"true"}})
+		return err
+	}
+	if err := start(); !errors.Is(err, ErrLost) {
+		t.Errorf("no socket: %v, want ErrLost", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+	if err := start(); !errors.Is(err, ErrLost) {
+		t.Errorf("a socket that nobody serves: %v, want ErrLost", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -86,8 +85,7 @@ func execIn(ctx context.Context, s console.Streams, name, container string, inte
 	client := l.client()
 	defer client.Close()
 	code, err := runner.Exec(ctx, client, execution)
-	// Without a socket the guest agent is not lent any more.
-	if errors.Is(err, agent.ErrLost) || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, agent.ErrLost) {
 		return l.lost(ctx, err)
 	}
 	if err != nil {
