@@ -46,7 +46,8 @@ func parks(o options, c *container.Container) bool {
 }
 
 // park parks this process. It returns when that cannot be, and then whether the
-// sandbox goes on with this process as it is: false when it has to end.
+// sandbox goes on with this process as it is: false when it has to end. A later
+// attempt may go well: a thread is busy for a while.
 func park(sentry int, end *ending) bool {
 	tid, err := parentThread(sentry)
 	if err == nil {

@@ -247,14 +247,18 @@ func live(o options, c *container.Container, end *ending, events *eventWriter) e
 	}
 	ended := awaitExit(c.SandboxPid())
 	var idle <-chan time.Time
+	attempts := 0
 	if parks(o, c) {
-		idle = time.After(o.parkAfter)
+		idle, attempts = time.After(o.parkAfter), 5
 	}
 	for waiting := true; waiting; {
 		select {
 		case <-idle:
 			// It returns only when this process goes on as it is.
 			waiting = park(c.SandboxPid(), end)
+			if attempts--; attempts > 0 {
+				idle = time.After(max(o.parkAfter, 100*time.Millisecond))
+			}
 		case <-ended:
 			exited(c, reap(c.SandboxPid()), events)
 			waiting = false
