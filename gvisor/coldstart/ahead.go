@@ -14,14 +14,16 @@ import (
 
 // Package variables are the first code of ours that runs: while gVisor's larger
 // packages have yet to be initialized.
-var _ = ahead(os.Args)
+var looked = ahead(os.Args) //nolint:gochecknoglobals // begun before main, awaited by it
 
 // ahead begins the start of the supervisor, or of one of its processes. It
-// returns whether this is one.
-func ahead(args []string) bool {
+// returns what is closed when lookInto is over.
+func ahead(args []string) <-chan struct{} {
+	done := make(chan struct{})
 	own := Supervised(args)
 	if !own && (len(args) < 2 || args[1] != wire.Verb) {
-		return false
+		close(done)
+		return done
 	}
 	if own {
 		// No line of a log is put together that nobody reads. Where gVisor's logs are
@@ -30,15 +32,19 @@ func ahead(args []string) bool {
 		log.SetLevel(log.Warning)
 	}
 	countTogether()
-	go lookInto(own)
-	return true
+	go func() {
+		defer close(done)
+		lookInto(own)
+	}()
+	return done
 }
 
 // lookInto does beside the rest of the start what gVisor would do in the midst of
 // it, once for a process: package json looks into the type of a bundle's
 // configuration; package os tries with a child whether the kernel has descriptors
 // of processes; and the sentry asks the processor for its features, which on a
-// virtual machine each time asks the hypervisor.
+// virtual machine each time asks the hypervisor. Use waits for it: gVisor's seccomp
+// filters kill a process that does these things later.
 func lookInto(features bool) {
 	if features {
 		cpuid.Initialize()

@@ -49,4 +49,5 @@ func Use(args []string, after time.Duration) {
 		tracePoints.Do(func() {})
 	}
 	time.AfterFunc(after, debug.FreeOSMemory)
+	<-looked
 }
