@@ -34,7 +34,7 @@ func ahead(args []string) <-chan struct{} {
 	countTogether()
 	go func() {
 		defer close(done)
-		lookInto(own)
+		lookInto(args[0])
 	}()
 	return done
 }
@@ -43,13 +43,16 @@ func ahead(args []string) <-chan struct{} {
 // it, once for a process: package json looks into the type of a bundle's
 // configuration; package os tries with a child whether the kernel has descriptors
 // of processes; and the sentry asks the processor for its features, which on a
-// virtual machine each time asks the hypervisor. Use waits for it: gVisor's seccomp
+// virtual machine each time asks the hypervisor. process is what gVisor calls it. Use waits for it: gVisor's seccomp
 // filters kill a process that does these things later.
-func lookInto(features bool) {
-	if features {
+func lookInto(process string) {
+	if process == "runsc-sandbox" {
 		cpuid.Initialize()
 	}
 	_ = json.Unmarshal([]byte("{}"), &specs.Spec{}) // which it is
+	if process == "runsc-gofer" {
+		return // it starts none
+	}
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Release()
 	}

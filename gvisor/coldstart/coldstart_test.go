@@ -64,3 +64,23 @@ func TestSettled(t *testing.T) {
 		t.Errorf("%d collections, want 1", got)
 	}
 }
+
+// TestUseWaits: what began before main is over when Use returns.
+func TestUseWaits(t *testing.T) {
+	before := looked
+	defer func() { looked = before }()
+	going := make(chan struct{})
+	looked = going
+	used := make(chan struct{})
+	go func() {
+		Use([]string{"runsc-sandbox", "--" + Flag + "=" + Value, "boot"}, time.Hour)
+		close(used)
+	}()
+	select {
+	case <-used:
+		t.Error("it did not wait")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(going)
+	<-used
+}
