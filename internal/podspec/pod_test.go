@@ -115,6 +115,22 @@ containers:
 	}
 }
 
+// TestMountPropagation: what has no effect here is said.
+func TestMountPropagation(t *testing.T) {
+	for mode, want := range map[string]bool{"None": false, "HostToContainer": true} {
+		p, err := readPod(t, `
+containers: [{name: c, image: x, command: ["true"], volumeMounts: [{name: v, mountPath: /v, mountPropagation: `+mode+`}]}]
+volumes: [{name: v, emptyDir: {}}]
+`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(p.Notes, "\n"), "mountPropagation has no effect"); got != want {
+			t.Errorf("%s: said: %t, want %t", mode, got, want)
+		}
+	}
+}
+
 func TestVolumes(t *testing.T) {
 	p, err := readPod(t, `
 securityContext: {runAsUser: 1000, fsGroup: 2000}

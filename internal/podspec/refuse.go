@@ -52,6 +52,11 @@ func (r *reader) refuseContainer(s source) error {
 	if len(s.RestartPolicyRules) > 0 || s.RestartPolicy != nil && s.role != pod.Sidecar {
 		return r.unsupported("use the pod's restartPolicy", "container %q has a restart policy of its own", s.Name)
 	}
+	if slices.ContainsFunc(s.VolumeMounts, func(m corev1.VolumeMount) bool {
+		return m.MountPropagation != nil && *m.MountPropagation != corev1.MountPropagationNone
+	}) {
+		r.note("mountPropagation has no effect: nothing is mounted while a sandbox runs")
+	}
 	sc := s.SecurityContext
 	if sc == nil {
 		return nil
