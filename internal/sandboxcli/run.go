@@ -280,7 +280,7 @@ func parseEnv(env []string) ([]string, error) {
 	for _, kv := range env {
 		key, _, hasValue := strings.Cut(kv, "=")
 		if key == "" {
-			return nil, runUsage(fmt.Sprintf("-e %q has no name", kv), "write -e NAME=VALUE")
+			return nil, console.UsageError(fmt.Errorf("-e %q has no name", kv), "write -e NAME=VALUE")
 		}
 		if !hasValue {
 			value, ok := os.LookupEnv(key)

@@ -3,6 +3,7 @@
 package sandboxcli
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,7 +21,7 @@ import (
 func attachTerminal(s console.Streams, interactive bool, req *runner.Execution) (restore func(), err error) {
 	out, isFile := s.Out.(*os.File)
 	if !isFile || !term.IsTerminal(int(out.Fd())) {
-		return nil, runUsage("-t needs a terminal, and standard output is none", "leave out -t")
+		return nil, console.UsageError(errors.New("-t needs a terminal, and standard output is none"), "leave out -t")
 	}
 	size := func() agent.Size {
 		width, height, err := term.GetSize(int(out.Fd()))
