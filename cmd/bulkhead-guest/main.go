@@ -1,8 +1,8 @@
 // Command bulkhead-guest is the guest agent: the first process in a sandbox. It
 // speaks to the host over its standard input and output, and ends with them.
 //
-// The runtime names no mappings and looks at no cgroup: each takes system calls
-// that delay the start of every sandbox.
+// The runtime names no mappings and does not follow a cgroup's limit of processors:
+// each takes system calls that delay the start of every sandbox.
 //
 //go:debug decoratemappings=0
 //go:debug containermaxprocs=0
