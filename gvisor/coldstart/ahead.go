@@ -43,8 +43,9 @@ func ahead(args []string) <-chan struct{} {
 // it, once for a process: package json looks into the type of a bundle's
 // configuration; package os tries with a child whether the kernel has descriptors
 // of processes; and the sentry asks the processor for its features, which on a
-// virtual machine each time asks the hypervisor. process is what gVisor calls it. Use waits for it: gVisor's seccomp
-// filters kill a process that does these things later.
+// virtual machine each time asks the hypervisor. process is what gVisor calls it.
+// Use waits for it: gVisor's seccomp filters kill a process that does these things
+// later.
 func lookInto(process string) {
 	if process == "runsc-sandbox" {
 		cpuid.Initialize()
