@@ -14,10 +14,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/sandbox"
 )
 
-// TestNoGofer: a sandbox whose root is an EROFS image, and to which nothing of
-// the host is mounted, has no process that opens files for it. One with a folder
-// for a root, or with a mount, has.
-func TestNoGofer(t *testing.T) {
+// erofsRoot is the root of an image with one file, for as long as the test runs.
+func erofsRoot(t *testing.T) sandbox.Root {
+	t.Helper()
 	testbin.Installed(t, "mkfs.erofs")
 	layout := filepath.Join(t.TempDir(), "layout")
 	imagetest.Image{Layers: [][]byte{imagetest.Layer(t, imagetest.File("etc/motd", "hello"))}}.WriteLayout(t, layout, "")
@@ -29,8 +28,16 @@ func TestNoGofer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer img.Close()
-	folder := img.Root
+	t.Cleanup(img.Close)
+	return img.Root
+}
+
+// TestNoGofer: a sandbox whose root is an EROFS image, and to which nothing of
+// the host is mounted, has no process that opens files for it. One with a folder
+// for a root, or with a mount, has.
+func TestNoGofer(t *testing.T) {
+	root := erofsRoot(t)
+	folder := root
 	folder.EROFS = ""
 	mounts := []sandbox.Mount{{Source: t.TempDir(), Target: "/mnt"}}
 	for _, tt := range []struct {
@@ -39,8 +46,8 @@ func TestNoGofer(t *testing.T) {
 		mounts []sandbox.Mount
 		want   int
 	}{
-		{"image", img.Root, nil, 0},
-		{"image and mount", img.Root, mounts, 1},
+		{"image", root, nil, 0},
+		{"image and mount", root, mounts, 1},
 		{"folder", folder, nil, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/image"
-	"github.com/bulkhead-dev/bulkhead/image/imagetest"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/archive"
 	"github.com/bulkhead-dev/bulkhead/internal/testbin"
@@ -33,24 +32,14 @@ func bootParked(t *testing.T, id string, limits sandbox.Limits) (box *running, s
 // bootParkedBy does so with this supervisor.
 func bootParkedBy(t *testing.T, supervisor, id string, limits sandbox.Limits) (box *running, sentry int) {
 	t.Helper()
-	testbin.Installed(t, "mkfs.erofs")
-	layout := filepath.Join(t.TempDir(), "layout")
-	imagetest.Image{Layers: [][]byte{imagetest.Layer(t, imagetest.File("etc/motd", "hello"))}}.WriteLayout(t, layout, "")
-	ref, err := image.ParseReference("oci:" + layout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := image.NewStore(t.TempDir(), testbin.Path(t, "bulkhead-guest")).Open(t.Context(), ref, image.OpenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(img.Close)
+	root := erofsRoot(t)
 	e := New(Config{Supervisor: supervisor, StateDir: t.TempDir()})
 	e.parkAfter = time.Millisecond
 	// A supervisor whose thread is busy stays as it is, and that is no failure.
 	for attempt := 0; ; attempt++ {
+		var err error
 		box, err = e.take(t.Context(), sandbox.Spec{
-			ID: id, Root: img.Root, Agent: []string{image.AgentPath}, User: image.User(), Limits: limits,
+			ID: id, Root: root, Agent: []string{image.AgentPath}, User: image.User(), Limits: limits,
 			Tmpfs: []sandbox.Tmpfs{{Target: "/tmp", Mode: 0o1777, SizeBytes: 1 << 30}},
 		}, sandbox.Pod{})
 		if err != nil {
@@ -103,6 +92,17 @@ func over(t *testing.T, box *running) {
 	}
 }
 
+// overBySupervisor waits for the end of a sandbox, which its supervisor has to destroy.
+func overBySupervisor(t *testing.T, box *running) {
+	t.Helper()
+	over(t, box)
+	box.mu.Lock()
+	defer box.mu.Unlock()
+	if !box.said {
+		t.Error("the supervisor did not destroy the sandbox itself")
+	}
+}
+
 // TestParked: a supervisor that is parked takes no memory of its own to speak of,
 // may do no more than before, and its sandbox goes on and ends in order.
 func TestParked(t *testing.T) {
@@ -150,12 +150,7 @@ func TestParkedEnds(t *testing.T) {
 		if err := box.lifeline.Close(); err != nil {
 			t.Fatal(err)
 		}
-		over(t, box)
-		box.mu.Lock()
-		defer box.mu.Unlock()
-		if !box.said {
-			t.Error("the supervisor did not destroy the sandbox itself")
-		}
+		overBySupervisor(t, box)
 	})
 	t.Run("its sentry is killed", func(t *testing.T) {
 		box, sentry := bootParked(t, "at-rest-sentry", sandbox.Limits{})
@@ -211,12 +206,7 @@ func TestParkedEnds(t *testing.T) {
 			if err := box.process.Signal(s); err != nil {
 				t.Fatal(err)
 			}
-			over(t, box)
-			box.mu.Lock()
-			defer box.mu.Unlock()
-			if !box.said {
-				t.Error("the supervisor did not destroy the sandbox itself")
-			}
+			overBySupervisor(t, box)
 		})
 	}
 	t.Run("it is killed", func(t *testing.T) {
