@@ -73,13 +73,14 @@ func TestControllers(t *testing.T) {
 	const user = "system:serviceaccount:agent-sandbox-system:controller"
 	for _, args := range [][]string{
 		{"apply", "--server-side", "-f", agents.CRDs},
-		{"wait", "--for=condition=Established", "crd", "--all"},
 		{"create", "clusterrolebinding", "agent-sandbox", "--clusterrole=cluster-admin", "--user=" + user},
 	} {
 		if out, err := kubectl(t, s, "", args...); err != nil {
 			t.Fatal(args, out)
 		}
 	}
+	// kubectl fails on one whose status is still empty.
+	eventually(t, s, "condition met", "wait", "--for=condition=Established", "--timeout=10s", "crd", "--all")
 	kubeconfig, err := s.KubeconfigAs(user)
 	if err != nil {
 		t.Fatal(err)
